@@ -1,1 +1,6 @@
-//! placeholder
+//! The driver contract's async half: the only way in which Mainstay touches the world.
+//! Must not know any concrete driver, nor the order in which steps are taken.
+
+mod driver;
+
+pub use driver::{ActError, Cause, Driver, Drivers, Handle, Order, Progress, Retry};
