@@ -1,0 +1,8 @@
+//! `cargo xtask test`: everything, in stages, with one count at the end.
+
+mod count;
+mod packages;
+mod runner;
+mod stages;
+
+pub(crate) use runner::command;
