@@ -1,1 +1,11 @@
-//! placeholder
+//! The demo world's real parts: an order service, a scheduler, a DNS server and a load generator,
+//! and the report about what they went through. It knows no planner, engine or driver.
+
+mod clock;
+mod error;
+pub mod order_service;
+pub mod scheduler;
+mod stop;
+mod web;
+
+pub use error::PartError;

@@ -1,0 +1,139 @@
+//! Puts a replica together: the watch over the mark, the lease, the writer and the HTTP server.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+use super::api::{self, Service};
+use super::attachments::AttachmentStore;
+use super::database::{MarkReader, Writer};
+use super::gate::owned_epoch;
+use super::lease::{self, LeaseHolder};
+use super::mark::MarkReading;
+use super::options::Options;
+use super::writer;
+use crate::error::PartError;
+use crate::{stop, web};
+
+/// How often the mark is looked at.
+const WATCH: Duration = Duration::from_millis(100);
+/// How many writes may wait.
+const WAITING: usize = 256;
+
+/// A replica that has its address and does not serve yet.
+#[derive(Debug)]
+pub struct OrderService {
+    options: Options,
+    listener: TcpListener,
+}
+
+/// Runs a replica until the process is asked to stop.
+pub async fn run(options: Options) -> Result<(), PartError> {
+    let stop = stop::asked()?;
+    OrderService::bind(options).await?.serve(stop).await
+}
+
+impl OrderService {
+    /// Takes the listening address.
+    pub async fn bind(options: Options) -> Result<Self, PartError> {
+        let listener = web::bind(options.listen).await?;
+        Ok(Self { options, listener })
+    }
+
+    /// The address that clients reach it at.
+    pub fn addr(&self) -> Result<SocketAddr, PartError> {
+        self.listener.local_addr().map_err(PartError::Serve)
+    }
+
+    /// Serves until `stop` ends.
+    pub async fn serve(
+        self,
+        stop: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<(), PartError> {
+        let Self { options, listener } = self;
+        let lease = match &options.lease {
+            None => LeaseHolder::not_needed(),
+            Some(_) => LeaseHolder::empty(),
+        };
+        let files = Arc::new(AttachmentStore::new(
+            options.files.clone(),
+            &options.replica,
+        ));
+        let (mark_sender, mark) = watch::channel(MarkReading::Unreadable("starting".to_owned()));
+        let (wanted_sender, wanted) = watch::channel(None);
+        let (jobs, waiting) = mpsc::channel(WAITING);
+        let by = Writer {
+            site: options.site.clone(),
+            lease: lease.clone(),
+        };
+
+        // Dropping the set ends its tasks; nothing in them needs an orderly end.
+        let mut tasks = JoinSet::new();
+        tasks.spawn(watch_mark(
+            options.clone(),
+            files.clone(),
+            mark_sender,
+            wanted_sender,
+        ));
+        tasks.spawn(writer::run(
+            options.database.clone(),
+            by,
+            waiting,
+            mark.clone(),
+        ));
+        if let Some(asking) = options.lease.clone() {
+            let (site, replica) = (options.site.clone(), options.replica.clone());
+            let holder = lease.clone();
+            tasks.spawn(async move {
+                if let Err(error) = lease::keep(asking, site, replica, holder, wanted).await {
+                    tracing::error!(%error, "no lease can be asked for");
+                }
+            });
+        }
+        let service = Service {
+            options,
+            lease,
+            files,
+            mark,
+            jobs,
+        };
+        web::serve(listener, api::router(service), stop).await
+    }
+}
+
+/// Looks at the mark every [`WATCH`] and tells the others.
+async fn watch_mark(
+    options: Options,
+    files: Arc<AttachmentStore>,
+    mark: watch::Sender<MarkReading>,
+    wanted: watch::Sender<Option<u64>>,
+) {
+    let mut reader = MarkReader::new(&options.database);
+    loop {
+        let reading = reader.read().await;
+        let owned = owned_epoch(&reading, &options.site).ok();
+        let newly_owned = wanted.send_if_modified(|wanted| {
+            let changed = *wanted != owned;
+            *wanted = owned;
+            changed
+        }) && owned.is_some();
+        if newly_owned {
+            let files = files.clone();
+            let removed = tokio::task::spawn_blocking(move || files.remove_leftovers()).await;
+            if let Ok(Err(error)) = removed {
+                tracing::warn!(%error, "leftovers of an earlier life stay");
+            }
+        }
+        mark.send_if_modified(|known| {
+            let changed = *known != reading;
+            *known = reading;
+            changed
+        });
+        tokio::time::sleep(WATCH).await;
+    }
+}

@@ -1,0 +1,7 @@
+//! The demo's parts, tested as the processes' own code: real sockets, databases and files.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod order_service;
+mod scheduler;
+mod support;
