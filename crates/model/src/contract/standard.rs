@@ -6,6 +6,7 @@ use super::{
     facts::{Access, Facts, Health, Sample, StoreFacts, Tri},
     goal::{Goal, Predicate, Scope, Subject, Wanted},
     kind::Move,
+    runbook::EpochPlan,
     step::{Action, Body, Draft, Fence, Necessity, Op, Phase, Question, Undo},
 };
 use crate::{Epoch, SiteId, Span, Timestamp};
@@ -205,15 +206,7 @@ fn lower_store(declared: &Declared, phase: Phase, mv: &Move) -> Option<Draft> {
                 COPY,
             )
         }
-        Phase::Promote => {
-            let draft = here.act(Op::Promote(epochs.to), Predicate::Open(epochs.to), SHORT);
-            let goals = vec![
-                Predicate::FencedBelow(epochs.retreat),
-                Predicate::Untouched(epochs.to),
-            ];
-            let undo = here.undo(Op::Demote(epochs.retreat), goals);
-            here.fenced(epochs.to, Draft { undo, ..draft })
-        }
+        Phase::Promote => lower_promote(&here, epochs),
         Phase::Salvage => {
             let draft = here.act(
                 Op::Salvage {
@@ -249,6 +242,17 @@ fn lower_store(declared: &Declared, phase: Phase, mv: &Move) -> Option<Draft> {
         _ => return None,
     };
     Some(draft)
+}
+
+/// Writable at a new epoch; taken back only while nothing was written there.
+fn lower_promote(here: &Maker, epochs: EpochPlan) -> Draft {
+    let draft = here.act(Op::Promote(epochs.to), Predicate::Open(epochs.to), SHORT);
+    let goals = vec![
+        Predicate::FencedBelow(epochs.retreat),
+        Predicate::Untouched(epochs.to),
+    ];
+    let undo = here.undo(Op::Demote(epochs.retreat), goals);
+    here.fenced(epochs.to, Draft { undo, ..draft })
 }
 
 /// Shutting out the writers of a store at a site that cannot seal it.
