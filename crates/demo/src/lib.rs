@@ -2,6 +2,7 @@
 //! and the report about what they went through. It knows no planner, engine or driver.
 
 mod clock;
+pub mod dns;
 mod error;
 pub mod order_service;
 pub mod scheduler;

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod dns;
 mod order_service;
 mod scheduler;
 mod support;
