@@ -4,6 +4,7 @@
 mod clock;
 pub mod dns;
 mod error;
+pub mod load;
 pub mod order_service;
 pub mod scheduler;
 mod stop;

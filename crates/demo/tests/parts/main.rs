@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod dns;
+mod load;
 mod order_service;
 mod scheduler;
 mod support;
