@@ -25,10 +25,10 @@ const CHECKS: [Check; 8] = [
     ("sources", |house| Ok(sources::check(house))),
     ("direction", |house| Ok(direction::check(house))),
     ("purity", purity::check),
+    ("codes", codes::check),
     ("licences", licences::check),
     ("format", tools::format),
     ("lints", tools::lints),
-    ("codes", |house| Ok(codes::check(house))),
     ("generated", generated::check),
 ];
 
