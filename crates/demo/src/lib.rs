@@ -6,6 +6,8 @@ pub mod dns;
 mod error;
 pub mod load;
 pub mod order_service;
+pub mod report;
+pub mod result;
 pub mod scheduler;
 mod stop;
 mod web;

@@ -91,13 +91,34 @@ pub(crate) fn save(path: &Path, zone: &Zone) -> io::Result<()> {
     }
 }
 
+/// Whether the file could give this record back as it is: the library does not read every name
+/// that it writes.
+pub(crate) fn can_store(name: &Name, data: &RData) -> bool {
+    let readable = |name: &Name| Name::from_ascii(name.to_ascii()).is_ok_and(|read| read == *name);
+    readable(name)
+        && match data {
+            RData::NS(server) => readable(&server.0),
+            RData::SOA(soa) => readable(&soa.mname) && readable(&soa.rname),
+            _ => true,
+        }
+}
+
 /// A record as the library has it; a relative name is within `origin`.
 pub(crate) fn to_record(record: &SeedRecord, origin: &Name) -> Result<Record, String> {
+    let absolute = |text: &str| {
+        // What the server stored is absolute and escaped; what people write may be neither.
+        let stored = text.ends_with('.');
+        let name = if stored {
+            Name::from_ascii(text)
+        } else {
+            Name::parse(text, Some(origin))
+        };
+        name.map_err(|error| error.to_string())
+    };
     let name = match record.name.as_str() {
         "@" => origin.clone(),
-        text => Name::parse(text, Some(origin)).map_err(|error| error.to_string())?,
+        text => absolute(text)?,
     };
-    let absolute = |text: &str| Name::parse(text, Some(origin)).map_err(|error| error.to_string());
     let data = match &record.data {
         Data::A(ip) => RData::A(A(*ip)),
         Data::Aaaa(ip) => RData::AAAA(AAAA(*ip)),
@@ -173,7 +194,7 @@ mod tests {
         let ns = Name::from_ascii("ns.orders.test.").unwrap();
         let soa = SOA::new(ns.clone(), ns.clone(), 3, 1, 2, 4, 5);
         let mut zone = Zone::new(LowerName::new(&origin), soa, &[ns], 60);
-        let app = LowerName::new(&Name::from_ascii("app.orders.test.").unwrap());
+        let app = LowerName::new(&Name::from_ascii("_Mainstay.a\\.p.orders.test.").unwrap());
         zone.add(app.clone(), 1, RData::A(A::new(127, 0, 0, 11)));
         zone.add(
             app.clone(),

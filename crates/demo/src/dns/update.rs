@@ -7,6 +7,7 @@ use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::rdata::SOA;
 use hickory_proto::rr::{DNSClass, LowerName, RData, Record, RecordType};
 
+use super::persist::can_store;
 use super::zone::Zone;
 
 /// The types that the server keeps.
@@ -101,7 +102,7 @@ fn prescan(zone: &Zone, updates: &[Record]) -> Result<(), ResponseCode> {
                 if question_only || kind == RecordType::ANY || is_empty(&record.data) {
                     return Err(ResponseCode::FormErr);
                 }
-                if !KEPT.contains(&kind) {
+                if !KEPT.contains(&kind) || !can_store(&record.name, &record.data) {
                     return Err(ResponseCode::Refused);
                 }
             }
@@ -293,6 +294,8 @@ mod tests {
     #[test]
     fn a_bad_record_anywhere_leaves_everything_as_it_was() {
         let good = record(APP, DNSClass::IN, 1, a(31));
+        let odd = Name::from_labels([&b"a\tb"[..], b"orders", b"test"]).unwrap();
+        let unreadable = Record::from_rdata(odd, 1, a(1));
         for (bad, code) in [
             (
                 record("x.other.test.", DNSClass::IN, 1, a(1)),
@@ -308,6 +311,7 @@ mod tests {
                 ResponseCode::FormErr,
             ),
             (record(APP, DNSClass::NONE, 5, a(1)), ResponseCode::FormErr),
+            (unreadable.clone(), ResponseCode::Refused),
         ] {
             assert_eq!(apply(&zone(), &[], &[good.clone(), bad]), Err(code));
         }

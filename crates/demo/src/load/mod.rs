@@ -13,6 +13,7 @@ mod run;
 
 pub use audit::{Audit, Lost, Missing, audit};
 pub use list::{Ack, Entry, Failure, List};
+pub(crate) use measure::seconds;
 pub use measure::{Gap, Served, Window};
 pub use options::Options;
 pub use run::{run, run_until};

@@ -33,7 +33,7 @@ async fn start(folder: &Path) -> Running {
     let records = [
         "app 1 A 127.0.0.11",
         "app 1 A 127.0.0.21",
-        "epoch.app 1 TXT 1",
+        "_mainstay.app 1 TXT 1",
     ];
     let server = DnsServer::bind(&Options {
         listen: loopback(),
@@ -95,7 +95,7 @@ fn movement(zone: &str, from: u32, to: u32, last: u8) -> Message {
         .set_query_class(DNSClass::IN)
         .set_query_type(RecordType::SOA);
     message.add_zone(asked);
-    let epoch = "epoch.app.orders.test.";
+    let epoch = "_mainstay.app.orders.test.";
     message.add_pre_requisite(Record::from_rdata(name(epoch), 0, text(&from.to_string())));
     message.add_update(bare(epoch, DNSClass::ANY, RecordType::TXT));
     message.add_update(Record::from_rdata(name(epoch), 1, text(&to.to_string())));
