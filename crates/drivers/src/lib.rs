@@ -1,6 +1,12 @@
-//! What Mainstay can operate, a module for each kind. Depends on the driver contract, never on who calls it.
+//! What Mainstay can operate, a module for each kind. Only the command line's start-up names this crate.
+//! Must not know in which order steps are taken, nor who asks for them.
 
 pub mod dns;
+mod registry;
+mod shared;
+mod sqlite;
 mod support;
 
+pub use registry::{drivers, kinds};
+pub use shared::{NeverQuarantined, Place, Quarantine};
 pub use support::Home;

@@ -1,0 +1,32 @@
+//! Every kind by name: one line for each in two tables.
+//! Must not know what a kind does.
+
+use std::sync::Arc;
+
+use mainstay_driver::Drivers;
+use mainstay_model::{Kinds, PlanFile, SiteId};
+
+use crate::{
+    dns::{DnsDriver, DnsKind},
+    shared::{Home, Place},
+    sqlite,
+};
+
+/// The pure halves of all kinds.
+#[must_use]
+pub fn kinds() -> Kinds {
+    Kinds::new().with(DnsKind).with(sqlite::SqliteKind)
+}
+
+/// The drivers of one site's agent, over the components that the plan file declares. Call it inside a
+/// tokio runtime: the `process` driver starts to supervise at once, so only the site's agent may call it.
+#[must_use]
+pub fn drivers(plan: Arc<PlanFile>, site: SiteId, place: Place) -> Drivers {
+    let home = Home::new(plan, site, place);
+    Drivers::new()
+        .with("dns", Arc::new(DnsDriver::new(&home.plan, home.simple())))
+        .with(
+            sqlite::NAME,
+            Arc::new(sqlite::SqliteDriver::new(home.clone())),
+        )
+}

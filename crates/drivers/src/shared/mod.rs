@@ -1,0 +1,16 @@
+//! What every driver needs: where it is, how it says that something failed, the time, its schema.
+//! Must not know any kind.
+
+mod cause;
+mod durable;
+mod home;
+mod schema;
+#[cfg(test)]
+pub(crate) mod testing;
+
+pub(crate) use crate::support::now;
+pub(crate) use cause::{hindered, refused, unknown};
+pub(crate) use durable::{Locked, sync_folder, write_durably};
+pub(crate) use home::Home;
+pub use home::{NeverQuarantined, Place, Quarantine};
+pub(crate) use schema::{empty_schema, schema_of};

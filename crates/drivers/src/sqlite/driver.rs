@@ -1,0 +1,133 @@
+//! The async half of `sqlite`: takes an order apart and hands it to the part that carries it out.
+//! Must not know SQLite itself.
+
+use std::{path::PathBuf, sync::Arc};
+
+use async_trait::async_trait;
+use mainstay_driver::{ActError, Cause, Driver, Order, Progress, Retry};
+use mainstay_model::{ComponentId, Declared, Facts, Op, Output, Sample, Scope, SiteId};
+
+use super::{
+    copy::{Replaces, Source, copy},
+    observe::{Digests, observe},
+    options::SqliteAt,
+    own::{Ours, demote, initialise, open_for_writes, seal},
+    salvage::salvage,
+};
+use crate::shared::{Home, refused, unknown};
+
+/// The async half, for every `sqlite` store of one site.
+#[derive(Debug, Clone)]
+pub(crate) struct SqliteDriver {
+    home: Home,
+    digests: Arc<Digests>,
+}
+
+impl SqliteDriver {
+    pub(crate) fn new(home: Home) -> Self {
+        Self {
+            home,
+            digests: Arc::default(),
+        }
+    }
+
+    fn path(home: &Home, declared: &Declared, site: &SiteId) -> Result<PathBuf, Cause> {
+        let at: SqliteAt = Home::options(declared, site)?;
+        let file = at.file().map_err(|bad| Cause {
+            code: "options-invalid".to_owned(),
+            what: bad.what,
+            retry: Retry::Useless,
+        })?;
+        Ok(home.resolve(file))
+    }
+
+    fn carry_out(&self, order: &Order) -> Result<Output, ActError> {
+        let action = &order.action;
+        self.home.own(&action.site)?;
+        let declared = self
+            .home
+            .declared(&action.subject)
+            .map_err(ActError::NotDone)?;
+        let path =
+            |site: &SiteId| Self::path(&self.home, declared, site).map_err(ActError::NotDone);
+        let own = path(&action.site)?;
+        let ours = Ours {
+            path: &own,
+            lock: &self.state("sqlite", &declared.name).join("lock"),
+            site: &action.site,
+            run: &order.id.run,
+            fence: order.fence.as_ref().map(|fence| fence.epoch),
+            digests: &self.digests,
+        };
+        match &action.op {
+            Op::Seal(epoch) | Op::Fence(epoch) => seal(&ours, *epoch),
+            Op::Unseal(epoch) | Op::Promote(epoch) => open_for_writes(&ours, *epoch),
+            Op::Demote(epoch) => demote(&ours, *epoch),
+            Op::CatchUp { from } => {
+                let path = &path(from)?;
+                copy(&ours, Source { site: from, path }, Replaces::Copies)
+            }
+            Op::Rebuild { from } => {
+                let path = &path(from)?;
+                copy(&ours, Source { site: from, path }, Replaces::Sealed)
+            }
+            Op::Salvage { owner } => {
+                let folder = self.state("salvage", &declared.name);
+                let folder = folder.join(order.id.run.as_str());
+                salvage(
+                    &ours,
+                    declared.name.as_str(),
+                    (owner, &path(owner)?),
+                    &folder,
+                )
+            }
+            Op::Custom { name, .. } if name == "initialise" => {
+                self.nobody_else_owns(declared, &action.site)?;
+                initialise(&ours)
+            }
+            other => Err(refused(
+                "unsupported",
+                format!("sqlite does not know how to carry out {other:?}"),
+            )),
+        }
+    }
+
+    /// A mark at another site that can be seen from here says that the store has an owner already.
+    fn nobody_else_owns(&self, declared: &Declared, site: &SiteId) -> Result<(), ActError> {
+        for other in declared.at.keys().filter(|other| *other != site) {
+            let path = Self::path(&self.home, declared, other).map_err(ActError::NotDone)?;
+            let seen = observe(&path, &self.digests).map_err(ActError::NotDone)?;
+            if let Some(mark) = seen.store.and_then(|store| store.mark) {
+                return Err(refused(
+                    "store-owned",
+                    format!("{} owns the store at epoch {}", mark.owner, mark.epoch),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn state(&self, what: &str, component: &ComponentId) -> PathBuf {
+        self.home.state_of(what, component)
+    }
+}
+
+#[async_trait]
+impl Driver for SqliteDriver {
+    async fn observe(&self, scope: &Scope) -> Sample {
+        let digests = Arc::clone(&self.digests);
+        let look = move |home: &Home, scope: &Scope| -> Result<Facts, Cause> {
+            let declared = home.declared(&scope.subject)?;
+            observe(&Self::path(home, declared, &scope.site)?, &digests)
+        };
+        self.home.look(scope, look).await
+    }
+
+    async fn act(&self, order: &Order) -> Result<Progress, ActError> {
+        let (driver, order) = (self.clone(), order.clone());
+        tokio::task::spawn_blocking(move || driver.carry_out(&order))
+            .await
+            .unwrap_or_else(|error| Err(unknown("driver-fault", error.to_string())))
+            .map(Progress::Done)
+    }
+}
