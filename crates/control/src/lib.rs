@@ -1,1 +1,11 @@
-//! placeholder
+//! The imperative shell: `SQLite` state, agents and their client, the dispatcher, observers and the watch.
+//! Must not know any concrete driver; it is handed `Kinds` and `Drivers`.
+
+pub mod agent;
+pub mod client;
+pub mod clock;
+pub mod db;
+mod places;
+pub mod wire;
+
+pub use places::{PlaceError, Places};

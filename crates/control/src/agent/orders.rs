@@ -1,0 +1,211 @@
+//! Carries out orders: each effect at most once, refused when stale, superseded or held back, never cut short by a
+//! caller that vanishes.
+//! Must not know HTTP or why an order was given.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use mainstay_driver::{ActError, Handle, Order, Progress, Retry};
+use mainstay_model::{Class, EffectId, Span};
+use tokio::sync::watch;
+
+use super::{
+    ledger::{Admission, Recorded},
+    rules,
+    site::{Site, cause},
+};
+use crate::wire::Reply;
+
+/// A caller waits so long for an answer; then it is told to poll.
+const ANSWER_WITHIN: Duration = Duration::from_secs(3);
+/// When a caller asks again about an order that still runs inside this agent.
+const AGAIN: Span = Span::from_millis(250);
+/// Handles of orders that run inside an agent start so; all others are their provider's.
+const OWN_HANDLE: &str = "agent:";
+
+type Pending = watch::Receiver<Option<Reply>>;
+
+/// The orders of one agent.
+pub(super) struct Orders {
+    site: Arc<Site>,
+    pending: Mutex<BTreeMap<EffectId, Pending>>,
+}
+
+impl Orders {
+    pub(super) fn new(site: Arc<Site>) -> Arc<Self> {
+        Arc::new(Self {
+            site,
+            pending: Mutex::default(),
+        })
+    }
+
+    /// Does it, once, or says why not.
+    pub(super) async fn act(self: &Arc<Self>, order: Order) -> Reply {
+        let needs = rules::needs(&self.site.plan, &order.action);
+        let admission = match self.site.ledger.admit(&order, needs).await {
+            Ok(admission) => admission,
+            Err(error) => return not_done("agent-journal", &error, Retry::MayHelp),
+        };
+        match admission {
+            Admission::New => {
+                let pending = self.start(order.clone());
+                wait(&order.id, pending).await
+            }
+            Admission::Known(Recorded::Answered(reply)) => reply,
+            Admission::Known(Recorded::Started) => match self.pending(&order.id) {
+                Some(pending) => wait(&order.id, pending).await,
+                None => self.forgotten(&order.id),
+            },
+            Admission::Superseded(newest) => not_done(
+                "executor-superseded",
+                format!("executor {} has taken over", newest.0),
+                Retry::Useless,
+            ),
+            Admission::Stale(floor) => Reply::Error(ActError::StaleEpoch(floor)),
+            Admission::Held(store, held) => not_done(
+                "quarantined",
+                format!("{store} is held back at {}: {}", self.site.name, held.why),
+                Retry::Useless,
+            ),
+        }
+    }
+
+    /// How far it is. Nothing is started.
+    pub(super) async fn poll(self: &Arc<Self>, order: Order, handle: Handle) -> Reply {
+        if let Some(pending) = self.pending(&order.id) {
+            return wait(&order.id, pending).await;
+        }
+        match self.site.ledger.recorded(&order.id) {
+            Err(error) => unknown("agent-journal", error),
+            Ok(None) => not_done(
+                "never-ordered",
+                format!("the agent of {} never had this order", self.site.name),
+                Retry::MayHelp,
+            ),
+            Ok(Some(Recorded::Started)) => self.forgotten(&order.id),
+            Ok(Some(Recorded::Answered(Reply::Progress(Progress::Running { handle, .. })))) => {
+                self.poll_provider(order, handle).await
+            }
+            // The journal knows the end, also when the caller's handle is older.
+            Ok(Some(Recorded::Answered(reply))) => {
+                let _ = handle;
+                reply
+            }
+        }
+    }
+
+    async fn poll_provider(&self, order: Order, handle: Handle) -> Reply {
+        let Some(driver) = self.site.drivers.get(order.action.driver.as_str()) else {
+            return unknown("unknown-kind", format!("no kind {}", order.action.driver));
+        };
+        let reply = Reply::from(driver.poll(&order, &handle).await);
+        // An unknown outcome of a poll is no outcome: the next one may tell.
+        if matches!(reply, Reply::Error(ActError::Unknown(_))) {
+            return reply;
+        }
+        match self.site.ledger.answer(&order, &reply).await {
+            Ok(()) => reply,
+            Err(error) => unknown("agent-journal", error),
+        }
+    }
+
+    fn pending(&self, id: &EffectId) -> Option<Pending> {
+        let pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        pending.get(id).cloned()
+    }
+
+    /// Runs it in a task of its own, so that it ends whoever listens.
+    fn start(self: &Arc<Self>, order: Order) -> Pending {
+        let (done, pending) = watch::channel(None);
+        self.pending
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(order.id.clone(), pending.clone());
+        let orders = Arc::clone(self);
+        tokio::spawn(async move {
+            let reply = orders.carry_out(&order).await;
+            let reply = match orders.site.ledger.answer(&order, &reply).await {
+                Ok(()) => reply,
+                Err(error) => unknown("agent-journal", error),
+            };
+            done.send_replace(Some(reply));
+            orders
+                .pending
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .remove(&order.id);
+        });
+        pending
+    }
+
+    async fn carry_out(&self, order: &Order) -> Reply {
+        let Some(driver) = self.site.drivers.get(order.action.driver.as_str()) else {
+            return not_done(
+                "unknown-kind",
+                format!(
+                    "the agent of {} knows no kind {}",
+                    self.site.name, order.action.driver
+                ),
+                Retry::Useless,
+            );
+        };
+        let name = order.action.subject.component();
+        let class = name.and_then(|name| self.site.plan.declared(name));
+        let lock = name
+            .filter(|_| class.is_some_and(|declared| declared.class == Class::Store))
+            .map(|store| self.site.lock_of(store));
+        let _held = match &lock {
+            Some(lock) => Some(lock.lock().await),
+            None => None,
+        };
+        // Somebody newer may have come while this order waited for its turn.
+        if let Some((store, epoch)) = rules::token(order)
+            && let Ok(floor) = self.site.ledger.floor(&store)
+            && epoch < floor
+        {
+            return Reply::Error(ActError::StaleEpoch(floor));
+        }
+        Reply::from(driver.act(order).await)
+    }
+
+    /// An earlier life of this agent started it and did not live to see the end.
+    fn forgotten(&self, id: &EffectId) -> Reply {
+        unknown(
+            "agent-restarted",
+            format!(
+                "the agent of {} was restarted while it carried out {id}",
+                self.site.name
+            ),
+        )
+    }
+}
+
+async fn wait(id: &EffectId, mut pending: Pending) -> Reply {
+    let answered = pending.wait_for(Option::is_some);
+    match tokio::time::timeout(ANSWER_WITHIN, answered).await {
+        Ok(Ok(reply)) => reply
+            .clone()
+            .unwrap_or_else(|| unknown("agent-restarted", "no answer")),
+        Ok(Err(_)) => unknown("agent-stopped", "the agent stopped in the middle"),
+        Err(_) => Reply::Progress(Progress::Running {
+            handle: Handle(format!("{OWN_HANDLE}{id}")),
+            again_in: AGAIN,
+            note: None,
+        }),
+    }
+}
+
+fn not_done(code: &str, what: impl ToString, retry: Retry) -> Reply {
+    Reply::Error(ActError::NotDone(cause(code, what.to_string(), retry)))
+}
+
+fn unknown(code: &str, what: impl ToString) -> Reply {
+    Reply::Error(ActError::Unknown(cause(
+        code,
+        what.to_string(),
+        Retry::MayHelp,
+    )))
+}
