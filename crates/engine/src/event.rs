@@ -29,6 +29,29 @@ pub struct Created {
     pub executor: ExecutorEpoch,
     /// Whether somebody else must approve first (I26).
     pub approval: Approval,
+    /// How much happens at once and how often something is tried by itself.
+    pub limits: Limits,
+    /// Steps whose action must not happen twice ([`mainstay_model::Idempotence::Once`], by their kinds' promise):
+    /// if such an outcome is unknown, a person decides about another attempt.
+    pub once: Vec<StepId>,
+}
+
+/// Bounds of a run. They are part of the journal, so that a replay has the same ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// At most so many steps are under way at once; at least one.
+    pub concurrency: u32,
+    /// So often a step is repeated by itself after a failure that may pass.
+    pub retries: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            concurrency: 64,
+            retries: 3,
+        }
+    }
 }
 
 /// Whether a run waits for a second person.
@@ -47,6 +70,7 @@ pub struct Evidence {
     /// The answer, by [`mainstay_model::Kinds::holds`].
     pub answer: Tri,
     /// Why, in words; empty when it holds.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub why: String,
 }
 
@@ -66,11 +90,18 @@ pub enum Look {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObservedGoals {
     /// About the step's requirements (only before acting).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub requires: Vec<Evidence>,
     /// About the step's goals.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub goals: Vec<Evidence>,
     /// Position and values seen, for later steps.
+    #[serde(default, skip_serializing_if = "is_nothing")]
     pub output: Output,
+}
+
+fn is_nothing(output: &Output) -> bool {
+    output.position.is_none() && output.values.is_empty()
 }
 
 /// How an action ended, as its driver or its agent said. The same cases as the driver contract.
@@ -152,7 +183,7 @@ pub enum Event {
         attempt: u32,
         outcome: ActOutcome,
     },
-    /// A question was answered.
+    /// A question was answered: a step's own, or whether an action whose outcome nobody can see has happened.
     Answered {
         step: StepId,
         by: PersonId,
@@ -185,7 +216,7 @@ pub enum Event {
     reason = "the fields are those of the events that answer"
 )]
 pub enum Effect {
-    /// Look at these goals and answer with [`Event::Observed`].
+    /// Look at these goals, not before `at`, and answer with [`Event::Observed`], one piece of evidence for each goal.
     Observe {
         step: StepId,
         direction: Direction,
@@ -210,10 +241,10 @@ pub enum Effect {
         handle: String,
         at: Timestamp,
     },
-    /// Ask a person.
+    /// Ask a person; answer with [`Event::Answered`].
     Ask { step: StepId, question: Question },
-    /// The run is over, or waits for a person.
-    Ended(Outcome),
+    /// The run is over, or nothing moves until a person does something. Handed out once the entry that says so is durable.
+    Ended(RunPhase),
 }
 
 /// A step's life; see the design.
@@ -245,7 +276,7 @@ pub enum StepState {
     missing_docs,
     reason = "docs/state-machines.md says what each state means"
 )]
-pub enum Outcome {
+pub enum RunPhase {
     Planned,
     AwaitingApproval,
     Running,

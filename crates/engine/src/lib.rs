@@ -1,9 +1,19 @@
 //! The run machine, the journal's rules and the failure detector: pure, with time and answers as inputs.
 //! Must not know a clock, a disk, a socket or a driver.
 
+pub mod bugs;
 mod event;
+mod illegal;
+mod journal;
+mod machine;
+mod run;
 
+pub use bugs::Bugs;
 pub use event::{
-    ActOutcome, Answer, Approval, Created, Effect, Event, Evidence, Look, ObservedGoals, Outcome,
-    Seq, StepState,
+    ActOutcome, Answer, Approval, Created, Effect, Event, Evidence, Limits, Look, ObservedGoals,
+    RunPhase, Seq, StepState,
 };
+pub use illegal::{BadRun, Illegal};
+pub use journal::{Damage, Entry, JOURNAL_DOMAIN, JOURNAL_VERSION, Log, read_log};
+pub use mainstay_proof::Head;
+pub use run::{Run, StepView};

@@ -1,0 +1,63 @@
+//! Mistakes that can be planted, so that tests show that they would be caught. A build without the feature
+//! `planted-bugs` has none and no way to switch one on.
+//! Must not know what a mistake breaks beyond the invariant's number.
+
+/// Which planted bugs are on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Bugs {
+    #[cfg(feature = "planted-bugs")]
+    on: u64,
+}
+
+macro_rules! bugs {
+    ($($bug:ident, $invariant:literal, $name:literal;)*) => {
+        /// A mistake.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(crate) enum Bug { $($bug,)* }
+
+        /// Every planted bug: the invariant that it breaks, and its name.
+        #[cfg(feature = "planted-bugs")]
+        pub const ALL: &[(&str, &str)] = &[$(($invariant, $name),)*];
+
+        #[cfg(feature = "planted-bugs")]
+        const BUGS: &[Bug] = &[$(Bug::$bug,)*];
+    };
+}
+
+bugs! {
+    ActBeforeDurable, "I16", "act-before-durable";
+}
+
+impl Bugs {
+    /// None.
+    pub const NONE: Self = Self {
+        #[cfg(feature = "planted-bugs")]
+        on: 0,
+    };
+
+    /// The bug of that name.
+    #[cfg(feature = "planted-bugs")]
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        let at = ALL.iter().position(|(_, known)| *known == name)?;
+        Some(Self { on: 1 << at })
+    }
+
+    /// Whether this bug is on.
+    #[cfg(feature = "planted-bugs")]
+    pub(crate) fn has(self, bug: Bug) -> bool {
+        BUGS.iter()
+            .position(|known| *known == bug)
+            .is_some_and(|at| self.on & (1 << at) != 0)
+    }
+
+    /// Never, in a build without planted bugs.
+    #[cfg(not(feature = "planted-bugs"))]
+    #[expect(
+        clippy::unused_self,
+        reason = "the same signature as with planted bugs"
+    )]
+    pub(crate) const fn has(self, _: Bug) -> bool {
+        false
+    }
+}

@@ -1,0 +1,265 @@
+//! Carrying out one transition of one step: its record, its place in the queue, its timer, its effect, and what
+//! follows for the steps around it.
+//! Must not decide where a step goes; [`crate::machine::transition`] does.
+
+use mainstay_model::{Direction, Necessity, Output, Phase, Span, Step, StepId, Timestamp};
+
+use super::{
+    effects::{look_pause, try_pause},
+    state::{Commit, Mode, RunState, StepRun, Turn},
+};
+use crate::machine::{
+    Next, Pause, Permit, Place, Signal, Stage, Task, Unexpected, Why, transition,
+};
+
+/// A look that hangs is given up so long after the step's own time; the answer to the last one comes first.
+const LOOK_GRACE: Span = Span::from_secs(1);
+
+/// What is new with a signal.
+#[derive(Debug, Default)]
+pub(crate) struct News {
+    pub(crate) output: Option<Output>,
+    pub(crate) handle: Option<(String, Timestamp)>,
+    pub(crate) code: Option<String>,
+    pub(crate) note: Option<String>,
+}
+
+impl RunState {
+    /// Sends a signal to a step and carries out what follows. Refused signals change nothing.
+    pub(crate) fn signal(
+        &mut self,
+        id: StepId,
+        signal: Signal,
+        permit: Permit,
+        news: News,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), Unexpected> {
+        let runbook = turn.runbook;
+        let step = &runbook.steps[id.index()];
+        let about = self.about(step, turn, permit);
+        let next = transition(self.steps[id.index()].place, signal, &about)?;
+        self.enter(step, signal, next, news, turn);
+        Ok(())
+    }
+
+    /// Sends a signal that carries no news and may mean nothing to the step.
+    pub(crate) fn nudge(&mut self, id: StepId, signal: Signal, turn: &mut Turn<'_>) {
+        // A step to which the signal means nothing stays as it is.
+        let _ = self.signal(id, signal, Permit::Go, News::default(), turn);
+    }
+
+    fn enter(&mut self, step: &Step, signal: Signal, next: Next, news: News, turn: &mut Turn<'_>) {
+        let id = step.id;
+        let run = &mut self.steps[id.index()];
+        let was = run.place;
+        record(run, next, news, turn.now);
+        if matches!(signal, Signal::Retry) || was.direction != next.place.direction {
+            run.tries = 0;
+        }
+        if next.task == Task::Act {
+            self.record_intent(id, turn.now);
+        }
+        let at = self.look_at(id, next.task, turn.now);
+        self.set_deadline(step, signal, was, next, at);
+        self.schedule.set_active(id, next.place.is_active());
+        match next.task {
+            Task::None => {}
+            Task::Look(look, _) => self.emit_look(step, look, at, turn),
+            Task::Act => self.emit_act(step, turn),
+            Task::Poll => self.emit_poll(step, turn),
+            Task::Ask => self.emit_ask(step, turn),
+            Task::Queue => self.schedule.queue(id),
+        }
+        self.follow_up(step, was, next, turn);
+    }
+
+    fn record_intent(&mut self, id: StepId, now: Timestamp) {
+        let executor = self.executor;
+        let run = &mut self.steps[id.index()];
+        match run.place.direction {
+            Direction::Forward => run.attempts += 1,
+            Direction::Undo => run.undo_attempts += 1,
+        }
+        run.executor = executor;
+        run.handle = None;
+        run.touched = true;
+        run.started.get_or_insert(now);
+        self.intents += 1;
+    }
+
+    /// When the look of this task is taken, and its count.
+    fn look_at(&mut self, id: StepId, task: Task, now: Timestamp) -> Timestamp {
+        let run = &mut self.steps[id.index()];
+        match task {
+            Task::Look(_, Pause::Look) => {
+                let at = now + look_pause(run.looks);
+                run.looks += 1;
+                // The last look is taken when the time is over, not after it.
+                run.deadline
+                    .map_or(at, |deadline| at.min(deadline.max(now)))
+            }
+            Task::Look(_, Pause::Try) => {
+                run.tries += 1;
+                now + try_pause(run.tries)
+            }
+            _ => now,
+        }
+    }
+
+    fn set_deadline(&mut self, step: &Step, signal: Signal, was: Place, next: Next, at: Timestamp) {
+        let run = &mut self.steps[step.id.index()];
+        let anew = was.stage != next.place.stage && next.place.stage != Stage::Polling;
+        let again = matches!(next.task, Task::Look(_, Pause::Try) | Task::Act);
+        if !next.place.is_active() {
+            run.deadline = None;
+        } else if anew || again || signal == Signal::Resumed || run.deadline.is_none() {
+            run.deadline = Some(at + step.timeout);
+        }
+        let looks = matches!(next.task, Task::Look(..));
+        let timer = run
+            .deadline
+            .map(|at| if looks { at + LOOK_GRACE } else { at });
+        self.schedule.set_timer(step.id, run.timer, timer);
+        run.timer = timer;
+    }
+
+    /// What a change of stage means for the run and for other steps.
+    fn follow_up(&mut self, step: &Step, was: Place, next: Next, turn: &Turn<'_>) {
+        let id = step.id;
+        match next.place {
+            Place {
+                direction: Direction::Forward,
+                stage,
+            } => match stage {
+                Stage::Held | Stage::Done | Stage::Skipped => self.over(step),
+                Stage::Failed if step.necessity == Necessity::Advisory => self.over(step),
+                Stage::Failed | Stage::Unsettled if self.mode == Mode::Running => {
+                    self.blocked.insert(id);
+                    self.turning |= self.retreats(turn.runbook) && next.why != Some(Why::Stale);
+                }
+                Stage::Unresolved | Stage::Asking => {
+                    self.blocked.insert(id);
+                }
+                _ => {
+                    self.blocked.remove(&id);
+                }
+            },
+            Place {
+                direction: Direction::Undo,
+                stage,
+            } => match stage {
+                Stage::Held | Stage::Done | Stage::Skipped => {
+                    self.blocked.remove(&id);
+                    self.cleared(step);
+                }
+                Stage::Failed | Stage::Unresolved => {
+                    self.blocked.insert(id);
+                }
+                _ => {
+                    self.blocked.remove(&id);
+                }
+            },
+        }
+        let settled = was.is_active() && !next.place.is_active();
+        let forward = next.place.direction == Direction::Forward;
+        if self.mode == Mode::Retreating && settled && forward && self.schedule.is_free(id) {
+            self.schedule.queue(id);
+        }
+    }
+
+    /// A step is over on the way forward.
+    fn over(&mut self, step: &Step) {
+        self.blocked.remove(&step.id);
+        if self.mode == Mode::Retreating {
+            return;
+        }
+        let stage = self.steps[step.id.index()].place.stage;
+        if matches!(stage, Stage::Skipped | Stage::Failed) {
+            self.exceptions += 1;
+        }
+        if step.phase == Phase::Commit && stage != Stage::Failed {
+            self.commit = Commit::Behind;
+        }
+        self.left -= 1;
+        self.schedule.free_dependents(step.id);
+    }
+}
+
+/// Writes down what is new.
+fn record(run: &mut StepRun, next: Next, news: News, now: Timestamp) {
+    if run.place.stage != next.place.stage || run.place.direction != next.place.direction {
+        run.looks = 0;
+    }
+    if run.place.stage == Stage::Idle {
+        run.started = Some(now);
+    }
+    run.place = next.place;
+    if let Some(output) = news.output {
+        run.output.position = output.position.or(run.output.position.take());
+        run.output.values.extend(output.values);
+    }
+    if news.handle.is_some() {
+        run.handle = news.handle;
+    }
+    if let Some(note) = news.note {
+        run.note = note;
+    }
+    run.code = match next.why {
+        None => String::new(),
+        Some(Why::Driver) => news.code.unwrap_or_default(),
+        Some(why) => why.code().to_owned(),
+    };
+    if run.note.is_empty() {
+        run.note = next.why.map_or("", Why::words).to_owned();
+    }
+    run.ended = (!next.place.is_active() && next.place.stage != Stage::Idle).then_some(now);
+}
+
+impl Place {
+    /// Whether the step is under way: it takes one of the run's slots and has a time limit.
+    pub(crate) fn is_active(self) -> bool {
+        matches!(
+            self.stage,
+            Stage::Looking
+                | Stage::Acting
+                | Stage::Polling
+                | Stage::Recalling
+                | Stage::Confirming
+                | Stage::Settling
+        )
+    }
+}
+
+impl Why {
+    /// A stable code.
+    pub(crate) fn code(self) -> &'static str {
+        match self {
+            Self::RequirementNotMet => "requirement-not-met",
+            Self::CannotTell => "cannot-tell",
+            Self::CheckFailed => "check-failed",
+            Self::GoalNotReached => "goal-not-reached",
+            Self::Driver => "driver",
+            Self::Stale => "stale-epoch",
+            Self::AnsweredNo => "answered-no",
+            Self::OutcomeUnknown => "outcome-unknown",
+            Self::NoAcceptance => "acceptance-void",
+            Self::Irreversible => "irreversible",
+        }
+    }
+
+    /// For people, where nobody said more.
+    fn words(self) -> &'static str {
+        match self {
+            Self::RequirementNotMet => "a requirement does not hold",
+            Self::CannotTell => "it could not be seen in time",
+            Self::CheckFailed => "the check did not pass in time",
+            Self::GoalNotReached => "the goal was not reached in time",
+            Self::Driver => "the driver gave no reason",
+            Self::Stale => "somebody newer owns the store",
+            Self::AnsweredNo => "a person said no",
+            Self::OutcomeUnknown => "nobody can see whether it happened",
+            Self::NoAcceptance => "nobody accepted this loss",
+            Self::Irreversible => "it cannot be undone",
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! Whole runs in the small world: the happy way, every step failing, every step repeated, every step undone.
+
+mod world;
+
+use mainstay_engine::{RunPhase, StepState};
+use mainstay_model::{Direction, OnFailure, StepId};
+use world::{Fault, Host, World, small_move};
+
+const ACTS: [u32; 9] = [0, 1, 2, 3, 4, 5, 6, 8, 9];
+
+fn faulty(
+    step: u32,
+    direction: Direction,
+    attempts: std::ops::RangeInclusive<u32>,
+    fault: Fault,
+) -> World {
+    let mut world = World::default();
+    for attempt in attempts {
+        world
+            .faults
+            .insert((StepId(step), direction, attempt), fault);
+    }
+    world
+}
+
+#[test]
+fn a_run_does_every_step_once_and_in_order() {
+    let mut host = Host::new(&small_move(), World::default());
+    assert_eq!(host.rest(), RunPhase::Succeeded);
+    assert_eq!(host.ended, [RunPhase::Succeeded]);
+    assert_eq!(host.world.done.len(), ACTS.len());
+    assert!(host.world.acted.values().all(|times| *times == 1));
+    for step in &small_move().steps {
+        let place = |id: StepId| host.world.log.iter().position(|(step, _)| *step == id);
+        for before in &step.after {
+            assert!(place(*before) <= place(step.id) || place(step.id).is_none());
+        }
+    }
+}
+
+#[test]
+fn what_holds_already_is_not_done_again() {
+    let mut world = World::default();
+    world.done.extend([StepId(1), StepId(3)]);
+    let mut host = Host::new(&small_move(), world);
+    assert_eq!(host.rest(), RunPhase::Succeeded);
+    assert_eq!(host.run.step(StepId(1)).unwrap().state, StepState::Already);
+    assert!(!host.world.acted.keys().any(|id| id.step == StepId(1)));
+}
+
+#[test]
+fn i22_failing_every_step_before_commit_leaves_nothing_behind() {
+    for failing in ACTS.into_iter().filter(|id| *id < 7) {
+        for fault in [Fault::Refused, Fault::MayPass, Fault::Lies] {
+            let world = faulty(failing, Direction::Forward, 1..=9, fault);
+            let mut host = Host::new(&small_move(), world);
+            assert_eq!(host.rest(), RunPhase::Retreated, "{failing} {fault:?}");
+            assert!(
+                host.world.done.is_empty(),
+                "{failing} {fault:?}: {:?}",
+                host.world.done
+            );
+            let undone: Vec<_> = host
+                .world
+                .log
+                .iter()
+                .filter(|(_, way)| *way == Direction::Undo)
+                .collect();
+            let place = |id: u32| undone.iter().position(|(step, _)| *step == StepId(id));
+            for step in &small_move().steps {
+                for before in &step.after {
+                    if let (Some(first), Some(second)) = (place(step.id.0), place(before.0)) {
+                        assert!(first < second, "{before:?} was undone before {:?}", step.id);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn after_commit_a_failure_goes_forward_only() {
+    let world = faulty(8, Direction::Forward, 1..=1, Fault::Refused);
+    let mut host = Host::new(&small_move(), world);
+    assert_eq!(host.rest(), RunPhase::Stuck);
+    assert!(
+        host.world
+            .log
+            .iter()
+            .all(|(_, way)| *way == Direction::Forward)
+    );
+    let refused = host.run.handle(
+        &mainstay_engine::Event::Retreated {
+            by: world::name("ann"),
+            reason: "why not".to_owned(),
+        },
+        host.now,
+    );
+    assert_eq!(refused.unwrap_err().code(), "already-committed");
+    host.handle(&mainstay_engine::Event::Retried {
+        step: StepId(8),
+        by: world::name("ann"),
+    });
+    assert_eq!(host.rest(), RunPhase::Succeeded);
+}
+
+#[test]
+fn an_advisory_failure_is_an_exception() {
+    let world = faulty(9, Direction::Forward, 1..=9, Fault::Refused);
+    let mut host = Host::new(&small_move(), world);
+    assert_eq!(host.rest(), RunPhase::SucceededWithExceptions);
+}
+
+#[test]
+fn a_failure_holds_where_there_is_nothing_to_go_back_to() {
+    let mut book = small_move();
+    book.on_failure = OnFailure::Hold;
+    let world = faulty(5, Direction::Forward, 1..=1, Fault::Refused);
+    let mut host = Host::new(&book, world);
+    assert_eq!(host.rest(), RunPhase::Stuck);
+    host.handle(&mainstay_engine::Event::Retried {
+        step: StepId(5),
+        by: world::name("ann"),
+    });
+    assert_eq!(host.rest(), RunPhase::Succeeded);
+}
+
+#[test]
+fn repeating_and_losing_every_step_still_ends_well() {
+    for step in ACTS {
+        for fault in [
+            Fault::MayPass,
+            Fault::Happened,
+            Fault::Lost,
+            Fault::Silent,
+            Fault::Long(5),
+        ] {
+            let mut host = Host::new(
+                &small_move(),
+                faulty(step, Direction::Forward, 1..=1, fault),
+            );
+            assert_eq!(host.rest(), RunPhase::Succeeded, "{step} {fault:?}");
+            assert!(host.world.acted.values().all(|times| *times == 1));
+        }
+    }
+}
+
+#[test]
+fn i17_a_crash_after_every_entry_reaches_the_same_end() {
+    for step in ACTS {
+        for fault in [
+            None,
+            Some(Fault::MayPass),
+            Some(Fault::Happened),
+            Some(Fault::Refused),
+            Some(Fault::Long(2)),
+        ] {
+            let world = || match fault {
+                None => World::default(),
+                Some(fault) => faulty(step, Direction::Forward, 1..=1, fault),
+            };
+            let mut whole = Host::new(&small_move(), world());
+            let end = whole.rest();
+            let length = whole.journal.len();
+            for cut in 1..=length {
+                let mut host = Host::new(&small_move(), world());
+                host.dies_at = Some(cut);
+                host.rest();
+                host.crash(cut, 2);
+                // A step that only failed once succeeds when the crash lost that failure; then no retreat was needed.
+                let after = host.rest();
+                let fine =
+                    after == end || fault == Some(Fault::Refused) && after == RunPhase::Succeeded;
+                assert!(
+                    fine,
+                    "{step} {fault:?} cut {cut}: {after:?} instead of {end:?}"
+                );
+                if after == end {
+                    assert_eq!(
+                        host.world.done, whole.world.done,
+                        "{step} {fault:?} cut {cut}"
+                    );
+                }
+                assert!(host.world.acted.values().all(|times| *times == 1), "I14");
+            }
+        }
+    }
+}
