@@ -201,6 +201,7 @@ impl schemars::JsonSchema for Span {
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
         schemars::json_schema!({
             "type": "string",
+            "format": "span",
             "description": "a length of time with its unit, such as 500ms, 90s, 5m, 12h or 14d",
             "pattern": "^(unbounded|([0-9]+(w|d|h|m|s|ms|us))+)$"
         })

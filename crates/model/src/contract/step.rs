@@ -12,7 +12,19 @@ use super::{
 use crate::{ComponentId, Epoch, KindName, RepositoryId, SiteId, Span, StepId};
 
 /// The phases of a move (see the design), those of a failover, and those of a reprotect.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    schemars::JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 #[expect(
     missing_docs,

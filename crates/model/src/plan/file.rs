@@ -421,6 +421,14 @@ impl PlanFile {
             .or_else(|| self.routes.get(name).map(|route| &route.declared))
     }
 
+    /// Every component as declared: stores, workloads, routes.
+    pub fn all_declared(&self) -> impl Iterator<Item = &Declared> {
+        let stores = self.stores.values().map(|store| &store.declared);
+        let workloads = self.workloads.values().map(|workload| &workload.declared);
+        let routes = self.routes.values().map(|route| &route.declared);
+        stores.chain(workloads).chain(routes)
+    }
+
     /// The witness, if there is one: the site that grants leases and changes routes.
     #[must_use]
     pub fn witness(&self) -> Option<&SiteId> {

@@ -1,0 +1,54 @@
+//! The design's example parses, and means what the design says.
+
+use crate::common::{EXAMPLE, check};
+use mainstay_model::{ComponentId, Role, Secret, SiteId, Span, Standby};
+
+#[test]
+fn the_example_parses() {
+    let parsed = check(EXAMPLE).unwrap_or_else(|problems| panic!("{problems}"));
+    let plan = parsed.plan;
+    assert_eq!(parsed.warnings.to_string(), "");
+    assert_eq!(plan.system, "orders");
+    assert_eq!(plan.hash.len(), 64);
+    assert_eq!(plan.sites["witness"].role, Role::Witness);
+    assert_eq!(
+        plan.sites["prod"].agent,
+        "unix:/plan/.mainstay/agents/prod.sock"
+    );
+    assert_eq!(plan.control.state, "file:/plan/.mainstay");
+    assert_eq!(plan.objectives.rpo, Span::from_secs(300));
+    let offsite = &plan.repositories["offsite"];
+    assert_eq!(offsite.url, "file:/plan/offsite");
+    assert_eq!(
+        offsite.password,
+        Some(Secret::File("/plan/offsite.key".to_owned()))
+    );
+    let prod = SiteId::new("prod").unwrap();
+    assert_eq!(
+        plan.stores["attachments"].declared.at[&prod]["url"],
+        "file:/plan/prod/files"
+    );
+    for name in ["ledger", "attachments", "sessions", "web", "jobs", "app"] {
+        assert_eq!(plan.placement[name], [(prod.clone(), 100)].into(), "{name}");
+        assert!(
+            plan.declared(&ComponentId::new(name).unwrap()).is_some(),
+            "{name}"
+        );
+    }
+    assert!(plan.stores["sessions"].disposable);
+    assert_eq!(plan.workloads["web"].standby, Standby::Warm);
+    assert_eq!(plan.routes["app"].ttl, Some(Span::from_secs(5)));
+    assert_eq!(
+        plan.routes["app"].declared.options,
+        serde_json::json!({ "name": "app.orders.test" })
+    );
+    assert_eq!(
+        plan.groups
+            .keys()
+            .map(|name| name.as_str())
+            .collect::<Vec<_>>(),
+        ["orders"]
+    );
+    let detect = plan.detect.unwrap();
+    assert_eq!(detect.act[0].until.to_string(), "2027-12-31T00:00:00.000Z");
+}

@@ -1,0 +1,6 @@
+//! Plan files from the outside: bytes in, a plan or every problem out.
+
+mod common;
+mod example;
+mod hostile;
+mod values;
