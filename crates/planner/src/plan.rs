@@ -1,0 +1,123 @@
+//! The planner's one entry: from plan file, observation and request to a proven runbook, or to refusals.
+//! Must not know how any part of it works.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use mainstay_model::{
+    Kinds, MoveMode, OnFailure, PlanFile, RUNBOOK_VERSION, Runbook, SiteId, Weights,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Code, Forecast, Observed, Refusal, Refusals, Request,
+    build::{Build, control_site},
+    estimate, gate, loss,
+    target::{self, Moves, active},
+    topology::Topology,
+};
+
+/// A runbook, with what is expected of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Planned {
+    /// The runbook, proven safe.
+    pub runbook: Runbook,
+    /// What it is expected to cost.
+    pub forecast: Forecast,
+    /// What is not as it should be and does not stop the move.
+    pub warnings: Vec<Refusal>,
+}
+
+/// Computes the runbook that leads from what is observed to what is requested.
+pub fn plan(
+    file: &PlanFile,
+    kinds: &Kinds,
+    observed: &Observed,
+    request: &Request,
+) -> Result<Planned, Refusals> {
+    let refuse = |list: Vec<Refusal>| Refusals { list, loss: None };
+    let unknown = gate::kinds_known(file, kinds);
+    if !unknown.is_empty() {
+        return Err(refuse(unknown));
+    }
+    let topology = Topology::of(file)?;
+    let moves = target::resolve(file, &topology, observed, request).map_err(refuse)?;
+    let mut found = gate::check(file, observed, &moves, request.mode);
+    let mut bound = None;
+    if request.mode == MoveMode::Failover {
+        let loss = loss::of_moves(file, kinds, observed, &moves);
+        let unaccepted = loss::check(observed, &loss, request.acceptance.as_ref());
+        found.refusals.extend(unaccepted);
+        bound = Some(loss);
+    }
+    if !found.refusals.is_empty() {
+        return Err(Refusals {
+            list: found.refusals,
+            loss: bound,
+        });
+    }
+    let control = control_site(file, observed, &main_target(file, &moves)?);
+    let inputs = (file, kinds, observed);
+    let build = Build::new(inputs, &topology, &moves, request.mode, control);
+    let mut steps = build.whole_move();
+    let measured = estimate::apply_measured(&mut steps, observed);
+    let (estimate, _) = estimate::critical_path(&steps);
+    let forced = request.mode == MoveMode::Failover;
+    let runbook = Runbook {
+        version: RUNBOOK_VERSION,
+        system: file.system.clone(),
+        plan_hash: file.hash.clone(),
+        mode: request.mode,
+        leaves: leaves(&moves),
+        before: with_routes(&moves, &moves.before, |route| &route.before),
+        target: with_routes(&moves, &moves.after, |route| &route.after),
+        epochs: (moves.stores.iter())
+            .map(|(name, store)| (name.clone(), store.epochs))
+            .collect(),
+        loss: bound,
+        acceptance: request.acceptance.clone().filter(|_| forced),
+        on_failure: if forced {
+            OnFailure::Hold
+        } else {
+            OnFailure::Retreat
+        },
+        estimate,
+        steps,
+    };
+    Ok(Planned {
+        forecast: estimate::forecast(file, &runbook, measured),
+        runbook,
+        warnings: found.warnings,
+    })
+}
+
+fn with_routes(
+    moves: &Moves,
+    placement: &crate::Placement,
+    weights: impl Fn(&target::RouteMove) -> &Weights,
+) -> BTreeMap<mainstay_model::ComponentId, Weights> {
+    let mut all = placement.clone();
+    let routes = moves.routes.iter();
+    all.extend(routes.map(|(name, route)| (name.clone(), weights(route).clone())));
+    all
+}
+
+/// The site that most of the change leads to: it stands in for a witness.
+fn main_target(file: &PlanFile, moves: &Moves) -> Result<SiteId, Refusal> {
+    let stores = moves.stores.values().map(|store| &store.to);
+    let workloads = moves.workloads.values().flat_map(|it| &it.arriving);
+    let after = moves.after.values().flat_map(active);
+    let site = stores.chain(workloads).chain(after).next();
+    site.cloned().ok_or_else(|| {
+        let evidence = format!("{} would be active nowhere", file.system);
+        Refusal::new(Code::BadPlacement, evidence)
+    })
+}
+
+/// The sites at which nothing stays active.
+fn leaves(moves: &Moves) -> Vec<SiteId> {
+    let placed = moves.before.keys().filter_map(|name| moves.placed(name));
+    let still: BTreeSet<&SiteId> = placed.flat_map(active).collect();
+    let left = moves.after.keys().filter_map(|name| moves.before.get(name));
+    let left: BTreeSet<&SiteId> = left.flat_map(active).collect();
+    left.difference(&still).map(|site| (*site).clone()).collect()
+}

@@ -1,0 +1,4 @@
+//! The planner's tests, in one binary.
+
+mod common;
+mod moves;
