@@ -72,7 +72,10 @@ pub(crate) fn check(file: &PlanFile, observed: &Observed, moves: &Moves, mode: M
 }
 
 fn silent(site: &SiteId) -> Refusal {
-    Refusal::new(Code::SiteSilent, format!("the agent of {site} does not answer"))
+    Refusal::new(
+        Code::SiteSilent,
+        format!("the agent of {site} does not answer"),
+    )
 }
 
 fn facts<'a>(observed: &'a Observed, name: &ComponentId, site: &SiteId) -> Option<&'a StoreFacts> {
@@ -92,7 +95,10 @@ fn ownership(observed: &Observed, name: &ComponentId, store: &StoreMove, found: 
         let Some(facts) = facts(observed, name, site) else {
             continue;
         };
-        let newer = facts.mark.as_ref().filter(|mark| mark.epoch > store.epochs.from);
+        let newer = facts
+            .mark
+            .as_ref()
+            .filter(|mark| mark.epoch > store.epochs.from);
         let elsewhere = facts.access == Access::Open && *site == store.to;
         if newer.is_some() || elsewhere {
             let evidence = match newer {
@@ -126,11 +132,18 @@ fn copies(
     if mode == MoveMode::Switchover {
         if declared.copy.is_none() {
             let evidence = format!("{name} has no copy at {}, only backups or none", store.to);
-            found.refusals.push(Refusal::new(Code::CopyMissing, evidence));
+            found
+                .refusals
+                .push(Refusal::new(Code::CopyMissing, evidence));
         } else if !copied {
-            let evidence = format!("{name} at {} is not a proven copy of {}", store.to, store.from);
+            let evidence = format!(
+                "{name} at {} is not a proven copy of {}",
+                store.to, store.from
+            );
             let flag = format!("mainstay reprotect {}", store.to);
-            found.refusals.push(Refusal::new(Code::CopyMissing, evidence).unless(flag));
+            found
+                .refusals
+                .push(Refusal::new(Code::CopyMissing, evidence).unless(flag));
         }
         return;
     }
@@ -138,7 +151,10 @@ fn copies(
     if copied || restorable {
         return;
     }
-    let evidence = format!("{name} has no recovery point of {} at {}", store.from, store.to);
+    let evidence = format!(
+        "{name} has no recovery point of {} at {}",
+        store.from, store.to
+    );
     let refusal = Refusal::new(Code::NothingToPromote, evidence);
     if nothing && declared.on_loss == OnLoss::Refuse {
         let flag = "on_loss: start-empty";

@@ -2,8 +2,8 @@
 //! Must not know what a step means.
 
 use mainstay_model::{
-    Body, ComponentId, Draft, Goal, Necessity, OutputRef, Phase, Predicate, SiteId,
-    Span, Step, StepId, Subject, Undo, Wanted,
+    Body, ComponentId, Draft, Goal, Necessity, OutputRef, Phase, Predicate, SiteId, Span, Step,
+    StepId, Subject, Undo, Wanted,
 };
 
 /// A node, before it has its number.
@@ -44,7 +44,6 @@ pub(crate) enum Layer {
     Salvage,
     Rebuild,
     Protect,
-    Restart,
 }
 
 impl Layer {

@@ -45,12 +45,7 @@ fn has_nothing_to_lose(file: &PlanFile, kinds: &Kinds, name: &ComponentId) -> bo
     })
 }
 
-fn store_bound(
-    observed: &Observed,
-    name: &ComponentId,
-    from: &SiteId,
-    to: &SiteId,
-) -> StoreBound {
+fn store_bound(observed: &Observed, name: &ComponentId, from: &SiteId, to: &SiteId) -> StoreBound {
     let now = observed.stores.get(name);
     let sample = now.and_then(|now| now.at.get(to));
     let Some((sample, recovery)) = sample.and_then(|sample| Some((sample, point(sample, from)?)))
@@ -153,7 +148,10 @@ pub(crate) fn check(
     };
     let mut refusals = Vec::new();
     if acceptance.until < observed.now && !observed.bugs.has("accept-expired") {
-        let evidence = format!("it was good until {}, now is {}", acceptance.until, bound.at);
+        let evidence = format!(
+            "it was good until {}, now is {}",
+            acceptance.until, bound.at
+        );
         refusals.push(Refusal::new(Code::AcceptanceExpired, evidence).unless(flag.clone()));
     }
     for (name, now) in &bound.stores {
@@ -179,7 +177,10 @@ pub(crate) fn check(
         };
         // An old acceptance is measured by what was shown then; later only the recovery points count.
         if shown.min(now.time) > acceptance.limit {
-            let evidence = format!("{name} may lose {}, accepted {}", now.time, acceptance.limit);
+            let evidence = format!(
+                "{name} may lose {}, accepted {}",
+                now.time, acceptance.limit
+            );
             refusals.push(Refusal::new(Code::LossAboveAcceptance, evidence).unless(&flag));
         }
     }
@@ -203,7 +204,11 @@ fn words(bound: &LossBound) -> String {
             None => "no recovery point".to_owned(),
         };
         let bytes = store.bytes.map(|bytes| format!(", {bytes} bytes behind"));
-        format!("{name} {} ({since}{})", store.time, bytes.unwrap_or_default())
+        format!(
+            "{name} {} ({since}{})",
+            store.time,
+            bytes.unwrap_or_default()
+        )
     });
     let mut words: Vec<String> = stores.collect();
     if bound.skew > Span::ZERO {

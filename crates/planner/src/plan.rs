@@ -119,5 +119,7 @@ fn leaves(moves: &Moves) -> Vec<SiteId> {
     let still: BTreeSet<&SiteId> = placed.flat_map(active).collect();
     let left = moves.after.keys().filter_map(|name| moves.before.get(name));
     let left: BTreeSet<&SiteId> = left.flat_map(active).collect();
-    left.difference(&still).map(|site| (*site).clone()).collect()
+    left.difference(&still)
+        .map(|site| (*site).clone())
+        .collect()
 }

@@ -150,11 +150,7 @@ pub(crate) fn resolve(
 }
 
 /// The components that change, with their new weights.
-fn wanted(
-    file: &PlanFile,
-    before: &Placement,
-    target: &Target,
-) -> Result<Placement, Vec<Refusal>> {
+fn wanted(file: &PlanFile, before: &Placement, target: &Target) -> Result<Placement, Vec<Refusal>> {
     let mut refusals = Vec::new();
     let mut after = Placement::new();
     let everything: Vec<&ComponentId> = before.keys().collect();
@@ -366,7 +362,11 @@ fn routes(
             continue;
         };
         let stores = route.serves.iter().any(|s| file.stores.contains_key(s));
-        let front = if stores { Front::Stores } else { Front::Workloads };
+        let front = if stores {
+            Front::Stores
+        } else {
+            Front::Workloads
+        };
         let served: Vec<_> = (route.serves.iter())
             .filter(|served| !stores || file.stores.contains_key(*served))
             .filter_map(|served| Some((served, moves.placed(served)?)))

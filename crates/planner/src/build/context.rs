@@ -196,7 +196,12 @@ impl<'a> Build<'a> {
 pub(crate) const CHECK: Span = Span::from_millis(100);
 
 /// A goal of a component at a site, seen from there.
-pub(crate) fn goal_at(file: &PlanFile, name: &ComponentId, site: &SiteId, is: Predicate) -> Option<Goal> {
+pub(crate) fn goal_at(
+    file: &PlanFile,
+    name: &ComponentId,
+    site: &SiteId,
+    is: Predicate,
+) -> Option<Goal> {
     let driver = file.declared(name)?.kind.clone();
     Some(Goal {
         scope: Scope {

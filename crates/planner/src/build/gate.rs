@@ -51,9 +51,16 @@ impl<'a> Build<'a> {
         for (name, store) in &self.moves.stores {
             let goals = self.store_gate(name, store);
             if !goals.is_empty() {
-                let site = if self.forced() { &store.to } else { &store.from };
+                let site = if self.forced() {
+                    &store.to
+                } else {
+                    &store.from
+                };
                 let draft = self.check(site, goals);
-                checks.push(self.graph.add(Place::of(Phase::Gate, name), draft, Vec::new()));
+                checks.push(
+                    self.graph
+                        .add(Place::of(Phase::Gate, name), draft, Vec::new()),
+                );
             }
         }
         self.gate = self.join(Place::system(Phase::Gate), checks);
@@ -65,7 +72,10 @@ impl<'a> Build<'a> {
         let goal = |site: &SiteId, is| goal_at(file, name, site, is);
         if self.forced() {
             let accepted = self.accepted_point(name, store);
-            return accepted.and_then(|is| goal(&store.to, is)).into_iter().collect();
+            return accepted
+                .and_then(|is| goal(&store.to, is))
+                .into_iter()
+                .collect();
         }
         let open = goal(&store.from, Predicate::Open(store.epochs.from));
         let declared = file.stores.get(name);
@@ -81,7 +91,11 @@ impl<'a> Build<'a> {
     }
 
     /// The recovery point that was accepted, as a goal: whoever acts on the acceptance sees that it is still there (I9).
-    pub(crate) fn accepted_point(&self, name: &ComponentId, store: &StoreMove) -> Option<Predicate> {
+    pub(crate) fn accepted_point(
+        &self,
+        name: &ComponentId,
+        store: &StoreMove,
+    ) -> Option<Predicate> {
         let sample = self.observed.stores.get(name)?.at.get(&store.to)?;
         let RecoveryPoint { position, .. } = loss::point(sample, &store.from)?;
         Some(match position {
@@ -98,7 +112,10 @@ impl<'a> Build<'a> {
         let Some(now) = self.observed.stores.get(name) else {
             return false;
         };
-        let facts = now.at.get(site).and_then(|sample| sample.facts()?.store.as_ref());
+        let facts = now
+            .at
+            .get(site)
+            .and_then(|sample| sample.facts()?.store.as_ref());
         facts.is_some_and(|facts| {
             facts.access == mainstay_model::Access::Sealed
                 && facts.mark.as_ref().is_some_and(|mark| mark.epoch >= from)

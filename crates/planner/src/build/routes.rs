@@ -138,7 +138,10 @@ impl<'a> Build<'a> {
             } else {
                 commit
             };
-            shifted.extend(self.graph.chain(&Place::of(Phase::Shift, name), drafts, &[after]));
+            shifted.extend(
+                self.graph
+                    .chain(&Place::of(Phase::Shift, name), drafts, &[after]),
+            );
         }
         self.join_or(Place::system(Phase::Shift), shifted, commit)
     }
@@ -164,7 +167,11 @@ impl<'a> Build<'a> {
     }
 
     fn as_required(&self, name: &ComponentId, drafts: Vec<Draft>, way: Way) -> Vec<Draft> {
-        let required = self.file.routes.get(name).is_none_or(|route| route.required);
+        let required = self
+            .file
+            .routes
+            .get(name)
+            .is_none_or(|route| route.required);
         let drafts = drafts.into_iter().map(|mut draft| {
             if !required {
                 draft.necessity = Necessity::Advisory;

@@ -64,7 +64,10 @@ impl<'a> Build<'a> {
             }
             let drafts = self.drafts(name, Phase::RecoverSource, &store.from);
             let place = Place::of(Phase::RecoverSource, name);
-            let before = self.graph.chain(&place, drafts, &[before]).unwrap_or(before);
+            let before = self
+                .graph
+                .chain(&place, drafts, &[before])
+                .unwrap_or(before);
             let copied = self.catch_up(name, store, shut, before);
             cluster.prepared.push(copied.unwrap_or(before));
         }
@@ -89,7 +92,8 @@ impl<'a> Build<'a> {
         if self.bug("seal-without-undo") {
             drafts = super::context::without_undo(drafts);
         }
-        self.graph.chain(&Place::of(Phase::Seal, name), drafts, &[after])
+        self.graph
+            .chain(&Place::of(Phase::Seal, name), drafts, &[after])
     }
 
     fn fence(&mut self, name: &ComponentId, store: &StoreMove) -> Option<NodeId> {
@@ -102,7 +106,10 @@ impl<'a> Build<'a> {
             epochs.to = epochs.from;
         }
         let lease = self.file.stores.get(name).and_then(|store| store.lease);
-        let by_lease = mv.fencer.as_ref().is_some_and(|kind| kind.as_str() == LEASE);
+        let by_lease = mv
+            .fencer
+            .as_ref()
+            .is_some_and(|kind| kind.as_str() == LEASE);
         let mut drafts = self.lower(name, Phase::Fence, &mv);
         for draft in &mut drafts {
             match (&draft.body, lease) {
@@ -114,7 +121,8 @@ impl<'a> Build<'a> {
                 _ => {}
             }
         }
-        self.graph.chain(&Place::of(Phase::Fence, name), drafts, &[self.gate])
+        self.graph
+            .chain(&Place::of(Phase::Fence, name), drafts, &[self.gate])
     }
 
     /// Who shuts out the writers of a store at a site: its own agent, the end of the store's lease, another fencer
@@ -153,7 +161,8 @@ impl<'a> Build<'a> {
             mv.sealed_by = shut.map(NodeId::output);
             self.lower(name, Phase::CatchUp, &mv)
         };
-        self.graph.chain(&Place::of(Phase::CatchUp, name), drafts, &[after])
+        self.graph
+            .chain(&Place::of(Phase::CatchUp, name), drafts, &[after])
     }
 
     fn restore(&self, name: &ComponentId, store: &StoreMove) -> Option<Draft> {
@@ -175,7 +184,9 @@ impl<'a> Build<'a> {
                     from: backup.to.clone(),
                 },
             }),
-            goals: goal_at(self.file, name, &store.to, goal).into_iter().collect(),
+            goals: goal_at(self.file, name, &store.to, goal)
+                .into_iter()
+                .collect(),
             estimate: Span::from_secs(60),
             ..nothing(&store.to)
         })
@@ -189,9 +200,12 @@ impl<'a> Build<'a> {
             let Some(store) = moves.stores.get(*name) else {
                 continue;
             };
-            let mut after = vec![whole, self.held];
+            let mut after = vec![whole];
+            if self.forced() {
+                after.push(self.held);
+            }
             if self.bug("promote-on-own-catch-up") {
-                after = vec![*own, self.held];
+                after = vec![*own];
             }
             if self.bug("promote-before-seal") {
                 after = vec![self.held];
@@ -207,7 +221,10 @@ impl<'a> Build<'a> {
                     fence.epoch = Epoch(store.epochs.from.0);
                 }
             }
-            if let Some(node) = self.graph.chain(&Place::of(Phase::Promote, name), drafts, &after) {
+            if let Some(node) = self
+                .graph
+                .chain(&Place::of(Phase::Promote, name), drafts, &after)
+            {
                 self.promoted.insert(name, node);
             }
         }
@@ -252,14 +269,18 @@ impl<'a> Build<'a> {
             of.extend(stores.filter_map(|name| checks.get(*name)).flatten());
             if !of.is_empty() {
                 let ready = self.join(Place::system(Phase::Reconcile), of);
-                self.ready.extend(cluster.stores.iter().map(|name| (*name, ready)));
+                self.ready
+                    .extend(cluster.stores.iter().map(|name| (*name, ready)));
             }
         }
     }
 
     fn group_check(&mut self, group: &GroupId, promoted: Vec<NodeId>) -> Option<NodeId> {
         let check = self.file.groups.get(group)?.check.as_ref()?;
-        let to = self.moves.stores.get(self.file.groups.get(group)?.stores.first()?);
+        let to = self
+            .moves
+            .stores
+            .get(self.file.groups.get(group)?.stores.first()?);
         let site = to.map_or_else(|| self.control.clone(), |store| store.to.clone());
         let drafts = self.drafts(check, Phase::Reconcile, &site);
         let place = Place {

@@ -46,7 +46,10 @@ impl<'a> Build<'a> {
         let mut stopped = Vec::new();
         for site in movement.leaving.iter().chain(&movement.staying) {
             let drafts = self.drafts(name, Phase::Quiesce, site);
-            stopped.extend(self.graph.chain(&Place::of(Phase::Quiesce, name), drafts, &after));
+            stopped.extend(
+                self.graph
+                    .chain(&Place::of(Phase::Quiesce, name), drafts, &after),
+            );
         }
         for site in &movement.idle {
             let mut drafts = self.drafts(name, Phase::Quiesce, site);
@@ -54,7 +57,10 @@ impl<'a> Build<'a> {
             if !self.ran_already(name, site) || self.is_scheduler(name) {
                 drafts = without_undo(drafts);
             }
-            stopped.extend(self.graph.chain(&Place::of(Phase::Quiesce, name), drafts, &after));
+            stopped.extend(
+                self.graph
+                    .chain(&Place::of(Phase::Quiesce, name), drafts, &after),
+            );
         }
         stopped
     }
@@ -168,7 +174,10 @@ impl<'a> Build<'a> {
     }
 
     fn as_required_workload(&self, name: &ComponentId, drafts: Vec<Draft>) -> Vec<Draft> {
-        if self.workload(name).is_some_and(|workload| !workload.required) {
+        if self
+            .workload(name)
+            .is_some_and(|workload| !workload.required)
+        {
             return advisory(drafts);
         }
         drafts
@@ -189,7 +198,8 @@ impl<'a> Build<'a> {
             for site in sites {
                 let drafts = self.drafts(name, Phase::Verify, site);
                 let drafts = self.as_required_workload(name, drafts);
-                self.graph.chain(&Place::of(Phase::Verify, name), drafts, &[up]);
+                self.graph
+                    .chain(&Place::of(Phase::Verify, name), drafts, &[up]);
             }
         }
     }
@@ -213,7 +223,8 @@ impl<'a> Build<'a> {
                 }
                 let drafts = without_undo(self.drafts(name, Phase::Release, site));
                 let drafts = self.as_required_workload(name, drafts);
-                self.graph.chain(&Place::of(Phase::Release, name), drafts, &[after]);
+                self.graph
+                    .chain(&Place::of(Phase::Release, name), drafts, &[after]);
             }
         }
     }
@@ -238,7 +249,8 @@ impl<'a> Build<'a> {
                 for draft in &mut drafts {
                     draft.necessity = Necessity::Advisory;
                 }
-                self.graph.chain(&Place::of(Phase::Sweep, name), drafts, &gone);
+                self.graph
+                    .chain(&Place::of(Phase::Sweep, name), drafts, &gone);
             }
         }
     }

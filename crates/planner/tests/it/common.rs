@@ -71,7 +71,10 @@ fn declared(name: &str, class: Class, of: &str) -> Declared {
         name: id(name),
         class,
         kind: kind(of),
-        at: both.into_iter().map(|s| (s, serde_json::json!({}))).collect(),
+        at: both
+            .into_iter()
+            .map(|s| (s, serde_json::json!({})))
+            .collect(),
         options: serde_json::json!({}),
         timeout: None,
     }
@@ -235,7 +238,10 @@ pub(crate) fn store_now(owner: &str, epoch: u64) -> StoreNow {
         epoch: Epoch(epoch),
         granted: Epoch(epoch),
         at: BTreeMap::from([
-            (site(owner), sample(owner, store_facts(Access::Open, owner, epoch))),
+            (
+                site(owner),
+                sample(owner, store_facts(Access::Open, owner, epoch)),
+            ),
             (site(other), sample(other, copy)),
         ]),
         fenced: BTreeMap::new(),
