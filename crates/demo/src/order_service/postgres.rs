@@ -69,9 +69,15 @@ async fn write_batch(
     batch: &[Write],
 ) -> Result<Vec<Written>, Refusal> {
     let transaction = client.transaction().await.map_err(refused)?;
-    let row = transaction
+    let row = match transaction
         .query_opt(&format!("{MARK} FOR SHARE"), &[])
-        .await;
+        .await
+    {
+        Err(error) if error.code() == Some(&SqlState::READ_ONLY_SQL_TRANSACTION) => {
+            return Err(refused(error));
+        }
+        row => row,
+    };
     let epoch = admit(&reading(row), &by.site, &by.lease)?;
     let mut results = Vec::with_capacity(batch.len());
     for write in batch {

@@ -50,27 +50,33 @@ fn load(dns: &Running, port: u16, list: PathBuf) -> Running {
     })
 }
 
-#[tokio::test]
-async fn what_was_acknowledged_is_there_and_what_is_taken_away_is_missed() {
-    let root = tempfile::tempdir().unwrap();
-    let site = Site::sqlite("prod", root.path());
+fn acknowledged(list: &Path) -> usize {
+    List::read(list).map_or(0, |list| list.acks().count())
+}
+
+/// A site that owns its store, with its DNS server and load running until it has written a bit.
+async fn under_load(root: &Path) -> (Site, Running, Running, Running, PathBuf) {
+    let site = Site::sqlite("prod", root);
     init(&site.database, 50).await.unwrap();
     site.mark(1, "prod", "open");
     let service = site.start("prod-1", None).await;
     readiness(&service, None).await;
-    let dns = resolving_to(root.path(), service.addr).await;
-    let list = root.path().join("acks.jsonl");
+    let dns = resolving_to(root, service.addr).await;
+    let list = root.join("acks.jsonl");
     let running = load(&dns, service.addr.port(), list.clone());
-    let acks = |path: PathBuf| List::read(&path).map_or(0, |list| list.acks().count());
     eventually("writes are acknowledged", || async {
-        acks(list.clone()) >= 40
+        acknowledged(&list) >= 40
     })
     .await;
+    (site, service, dns, running, list)
+}
 
+#[tokio::test]
+async fn load_goes_on_through_a_seal_and_nothing_acknowledged_is_missed() {
+    let root = tempfile::tempdir().unwrap();
+    let (site, service, _dns, running, list) = under_load(root.path()).await;
     // The audit may run while the load goes on.
-    let look = || audit(&list, Window::ALWAYS, &site.database, &site.folder);
-    let files = site.files();
-    let now = audit(&list, Window::ALWAYS, &site.database, &files)
+    let now = audit(&list, Window::ALWAYS, &site.database, &site.files())
         .await
         .unwrap();
     assert!(now.acknowledged >= 40);
@@ -85,9 +91,9 @@ async fn what_was_acknowledged_is_there_and_what_is_taken_away_is_missed() {
     })
     .await;
     site.mark(2, "prod", "open");
-    let before = acks(list.clone());
+    let before = acknowledged(&list);
     eventually("service is back", || async {
-        acks(list.clone()) > before + 20
+        acknowledged(&list) > before + 20
     })
     .await;
     running.stop().await;
@@ -100,8 +106,18 @@ async fn what_was_acknowledged_is_there_and_what_is_taken_away_is_missed() {
     );
     let orders = stored_orders(&site.database).await.unwrap();
     assert!(orders.iter().any(|order| order.epoch == 2));
+    let end = audit(&list, Window::ALWAYS, &site.database, &site.files())
+        .await
+        .unwrap();
+    assert_eq!(end.lost, []);
+}
 
-    // Three kinds of damage, done by hand.
+#[tokio::test]
+async fn what_is_taken_away_by_hand_is_missed_and_said_to_be_what_it_was() {
+    let root = tempfile::tempdir().unwrap();
+    let (site, _service, _dns, running, list) = under_load(root.path()).await;
+    running.stop().await;
+    let orders = stored_orders(&site.database).await.unwrap();
     let connection = rusqlite::Connection::open(site.database_file()).unwrap();
     let (row, file, bytes) = (&orders[0], &orders[1], &orders[2]);
     connection
@@ -111,11 +127,15 @@ async fn what_was_acknowledged_is_there_and_what_is_taken_away_is_missed() {
         )
         .unwrap();
     drop(connection);
-    fs::remove_file(files.join(&file.attachment)).unwrap();
-    fs::write(files.join(&bytes.attachment), b"other bytes").unwrap();
-    let found: Audit = audit(&list, Window::ALWAYS, &site.database, &files)
-        .await
-        .unwrap();
+    fs::remove_file(site.files().join(&file.attachment)).unwrap();
+    fs::write(site.files().join(&bytes.attachment), b"other bytes").unwrap();
+
+    let look = async |files: PathBuf| {
+        audit(&list, Window::ALWAYS, &site.database, &files)
+            .await
+            .unwrap()
+    };
+    let found: Audit = look(site.files()).await;
     let mut missing: Vec<_> = found
         .lost
         .iter()
@@ -133,5 +153,8 @@ async fn what_was_acknowledged_is_there_and_what_is_taken_away_is_missed() {
     assert!(found.lost.iter().all(|lost| lost.acked_us >= oldest));
     assert!((found.true_loss_s(oldest + 1_500_000) - 1.5).abs() < 1e-9);
     // In the wrong folder, every attachment is missing.
-    assert!(look().await.unwrap().lost.len() as u64 > found.acknowledged / 2);
+    assert_eq!(
+        look(site.folder.clone()).await.lost.len() as u64,
+        found.acknowledged
+    );
 }

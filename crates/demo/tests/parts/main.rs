@@ -2,8 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod crash;
 mod dns;
 mod load;
 mod order_service;
+mod postgres;
 mod scheduler;
 mod support;

@@ -12,6 +12,11 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+/// How long to wait for something; it only bounds a failing test.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Pause between two looks.
+const PAUSE: Duration = Duration::from_millis(20);
+
 /// A part that runs in this process until it is dropped or stopped.
 pub(crate) struct Running {
     pub(crate) addr: SocketAddr,
@@ -155,24 +160,32 @@ where
     F: FnMut() -> T,
     T: Future<Output = bool>,
 {
-    let limit = tokio::time::Instant::now() + Duration::from_secs(20);
+    let limit = tokio::time::Instant::now() + PATIENCE;
     while !check().await {
         assert!(
             tokio::time::Instant::now() < limit,
             "never came true: {what}"
         );
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        tokio::time::sleep(PAUSE).await;
     }
 }
 
 /// Waits until the replica's readiness answers `reason`, or is ready when that is `None`.
 pub(crate) async fn readiness(running: &Running, reason: Option<&str>) {
-    eventually(&format!("readiness is {reason:?}"), || async {
+    let limit = tokio::time::Instant::now() + PATIENCE;
+    loop {
         let (status, body) = get(running.url("/ready")).await;
-        match reason {
+        let answered = match reason {
             None => status == 200,
             Some(reason) => status == 503 && body["reason"] == reason,
+        };
+        if answered {
+            return;
         }
-    })
-    .await;
+        assert!(
+            tokio::time::Instant::now() < limit,
+            "expected {reason:?}, last was {body}"
+        );
+        tokio::time::sleep(PAUSE).await;
+    }
 }
