@@ -5,6 +5,7 @@ mod copies;
 mod error;
 mod fencer;
 mod grantor;
+mod hold;
 mod kinds;
 mod ledger;
 mod orders;
@@ -16,5 +17,6 @@ mod site;
 mod wake;
 
 pub use error::AgentError;
+pub use hold::Hold;
 pub use kinds::{AgentKind, LeaseKind, with_builtin};
 pub use serve::{Agent, Options};

@@ -23,6 +23,7 @@ use super::{
     AgentError, copies,
     fencer::Fencer,
     grantor::Grantor,
+    hold::Hold,
     ledger::Ledger,
     orders::Orders,
     routes::{self, Ears},
@@ -49,6 +50,8 @@ pub struct Options {
     pub listen: Option<SocketAddr>,
     /// The socket of the agent that grants leases, unless this is it.
     pub witness: Option<PathBuf>,
+    /// What its drivers ask before they start anything.
+    pub hold: Hold,
 }
 
 /// A running agent. Dropping it stops its ears and its background copies, not what it supervises.
@@ -96,7 +99,12 @@ impl Agent {
         let drivers = drivers
             .with("agent", fencer.clone())
             .with("lease", grantor.clone());
-        let site = Site::new(options.site.clone(), options.plan.clone(), ledger, drivers);
+        let site = Site::new(
+            options.site.clone(),
+            options.plan.clone(),
+            Arc::clone(&ledger),
+            drivers,
+        );
         let witness = options.witness.as_deref().map(AgentClient::new);
         let wake = Wake {
             site: Arc::clone(&site),
@@ -104,6 +112,7 @@ impl Agent {
             witness: witness.transpose().unwrap_or_default(),
         };
         wake.at_start().await?;
+        options.hold.ask(ledger);
         let stop = CancellationToken::new();
         let ears = Ears {
             orders: Orders::new(Arc::clone(&site)),

@@ -309,6 +309,7 @@ pub(crate) fn options(folder: &Path, name: &str, plan: PlanFile) -> Options {
     let places = mainstay_control::Places::of(&plan, folder).unwrap();
     let witness = (name != WITNESS).then(|| places.agent_socket(&plan, &site(WITNESS)).unwrap());
     Options {
+        hold: mainstay_control::agent::Hold::default(),
         site: site(name),
         folder: places.agent_folder(&site(name)),
         socket: places.agent_socket(&plan, &site(name)).unwrap(),

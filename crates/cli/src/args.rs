@@ -1,0 +1,91 @@
+//! The command line as types: global options and one subcommand for each verb.
+//! Must not know what a verb does.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::verbs;
+
+/// Disaster recovery that is computed, proven and rehearsed.
+#[derive(Debug, Parser)]
+#[command(
+    name = "mainstay",
+    version,
+    about,
+    propagate_version = true,
+    disable_help_subcommand = true,
+    max_term_width = 100
+)]
+#[command(
+    after_help = "Exit codes: 0 done; 1 failed, retreated or cancelled; 2 usage or invalid plan file; 3 refused by a \
+safety rule before any effect; 4 done with exceptions; 5 paused, stuck or waiting for a person; 130 interrupted.\n\
+Start here: mainstay demo, or mainstay init and mainstay check."
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// Options that every verb takes.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Global {
+    /// The plan file.
+    #[arg(
+        long,
+        short = 'f',
+        global = true,
+        default_value = "mainstay.yaml",
+        env = "MAINSTAY_PLAN",
+        value_name = "FILE"
+    )]
+    pub(crate) plan: PathBuf,
+    /// Leave out progress.
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+}
+
+/// Who reads the result.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub(crate) struct Format {
+    /// Print one JSON value instead of lines.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Says yes in advance.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct Yes {
+    /// Do not ask. Needed where there is no terminal.
+    #[arg(long, short)]
+    pub(crate) yes: bool,
+}
+
+/// The verbs. Each has a file of its own.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Find what is wrong with a plan file.
+    Check(verbs::check::CheckArgs),
+    /// Be the agent of one site: own its processes, hold its credentials, carry out its steps.
+    Agent(verbs::agent::AgentArgs),
+    /// Explain an error code.
+    Explain(verbs::explain::ExplainArgs),
+    /// Print a completion script for a shell.
+    Completions(verbs::completions::CompletionsArgs),
+    /// A part of the demo's world.
+    #[command(hide = true)]
+    DemoPart(verbs::demo_part::DemoPartArgs),
+}
+
+impl Verb {
+    /// Whether a program reads the result.
+    pub(crate) fn format(&self) -> Format {
+        match self {
+            Self::Check(args) => args.format,
+            Self::Explain(args) => args.format,
+            Self::Agent(_) | Self::Completions(_) | Self::DemoPart(_) => Format::default(),
+        }
+    }
+}

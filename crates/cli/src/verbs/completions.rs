@@ -1,0 +1,28 @@
+//! `mainstay completions SHELL`.
+
+use clap::{Args, CommandFactory};
+use clap_complete::Shell;
+
+use crate::{
+    error::{Exit, Failure},
+    output::Output,
+};
+
+/// Options of `mainstay completions`.
+#[derive(Debug, Args)]
+pub(crate) struct CompletionsArgs {
+    /// The shell.
+    shell: Shell,
+}
+
+pub(crate) fn run(args: &CompletionsArgs, out: &Output) -> Result<Exit, Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(
+        args.shell,
+        &mut crate::args::Cli::command(),
+        "mainstay",
+        &mut script,
+    );
+    out.raw(String::from_utf8_lossy(&script).trim_end());
+    Ok(Exit::Done)
+}
