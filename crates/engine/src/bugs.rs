@@ -26,6 +26,11 @@ macro_rules! bugs {
 
 bugs! {
     ActBeforeDurable, "I16", "act-before-durable";
+    GrantorSharesEpoch, "I2", "grantor-shares-epoch";
+    GrantorIgnoresFloor, "I3", "grantor-ignores-floor";
+    GrantorForgetsRestart, "I4", "grantor-forgets-restart";
+    GrantorForgetsRenewals, "I4", "grantor-forgets-renewals";
+    HolderIgnoresDrift, "I4", "holder-ignores-drift";
 }
 
 impl Bugs {

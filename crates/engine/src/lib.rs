@@ -5,6 +5,7 @@ pub mod bugs;
 mod event;
 mod illegal;
 mod journal;
+pub mod lease;
 mod machine;
 mod run;
 

@@ -123,14 +123,14 @@ impl RunState {
         self.check(asked)?;
         let step = &turn.runbook.steps[asked.step.index()];
         let wanted = goals(step, asked.direction);
-        let required = match (look, asked.direction) {
+        let demanded = match (look, asked.direction) {
             (Look::Before, Direction::Forward) => &step.requires[..],
             _ => &[],
         };
-        if wanted.len() != seen.goals.len() || required.len() != seen.requires.len() {
+        if wanted.len() != seen.goals.len() || demanded.len() != seen.requires.len() {
             return Err(Illegal::OtherGoals(asked.step));
         }
-        let requires = self.answers(required.iter().map(|goal| &goal.is), &seen.requires);
+        let requires = self.answers(demanded.iter().map(|goal| &goal.is), &seen.requires);
         let checks = asked.direction == Direction::Forward && !is_act(step);
         let goals = match wanted {
             // An action without goals is over when it says so; a check without goals states only its requirements.

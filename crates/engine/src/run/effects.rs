@@ -106,19 +106,17 @@ impl RunState {
     /// What a person is asked about a step.
     pub(crate) fn question(&self, step: &Step) -> Question {
         let run = &self.steps[step.id.index()];
-        match (&step.body, run.place.stage) {
-            (Body::Ask(question), Stage::Asking) => question.clone(),
-            _ => {
-                let what = match run.place.direction {
-                    Direction::Forward => "",
-                    Direction::Undo => "the undoing of ",
-                };
-                let title = step.title();
-                Question {
-                    text: format!("nobody can see whether {what}{title:?} happened: did it?"),
-                    yes: format!("a person vouches that {what}{title:?} happened"),
-                }
-            }
+        if let (Body::Ask(question), Stage::Asking) = (&step.body, run.place.stage) {
+            return question.clone();
+        }
+        let what = match run.place.direction {
+            Direction::Forward => "",
+            Direction::Undo => "the undoing of ",
+        };
+        let title = step.title();
+        Question {
+            text: format!("nobody can see whether {what}{title:?} happened: did it?"),
+            yes: format!("a person vouches that {what}{title:?} happened"),
         }
     }
 

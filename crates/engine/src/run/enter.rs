@@ -210,7 +210,7 @@ fn record(run: &mut StepRun, next: Next, news: News, now: Timestamp) {
         Some(why) => why.code().to_owned(),
     };
     if run.note.is_empty() {
-        run.note = next.why.map_or("", Why::words).to_owned();
+        next.why.map_or("", Why::words).clone_into(&mut run.note);
     }
     run.ended = (!next.place.is_active() && next.place.stage != Stage::Idle).then_some(now);
 }

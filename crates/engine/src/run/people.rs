@@ -95,8 +95,7 @@ impl RunState {
 
     fn pause(&mut self, turn: &mut Turn<'_>) -> Result<(), Illegal> {
         match (self.mode, self.hold) {
-            (Mode::AwaitingApproval, _) => Err(Illegal::AlreadyPaused),
-            (_, Hold::Paused) => Err(Illegal::AlreadyPaused),
+            (Mode::AwaitingApproval, _) | (_, Hold::Paused) => Err(Illegal::AlreadyPaused),
             (_, Hold::Free) => {
                 self.hold = Hold::Paused;
                 self.withdraw(turn);
@@ -176,9 +175,10 @@ impl RunState {
         if let Some(epoch) = self.superseded {
             return Err(Illegal::Superseded(epoch));
         }
-        match self.blocked.contains(&id) {
-            true => Ok(()),
-            false => Err(Illegal::NothingToDecide(id)),
+        if self.blocked.contains(&id) {
+            Ok(())
+        } else {
+            Err(Illegal::NothingToDecide(id))
         }
     }
 

@@ -46,11 +46,12 @@ fn covers(acceptance: &Acceptance, loss: &LossBound) -> bool {
         && loss.stores.iter().all(|(store, bound)| {
             let accepted = acceptance.points.get(store);
             bound.time <= acceptance.limit
-                && accepted.is_some_and(|accepted| not_worse(bound.recovery.as_ref(), accepted))
+                && accepted
+                    .is_some_and(|accepted| not_worse(bound.recovery.as_ref(), accepted.as_ref()))
         })
 }
 
-fn not_worse(used: Option<&RecoveryPoint>, accepted: &Option<RecoveryPoint>) -> bool {
+fn not_worse(used: Option<&RecoveryPoint>, accepted: Option<&RecoveryPoint>) -> bool {
     match (used, accepted) {
         (_, None) => true,
         (None, Some(_)) => false,

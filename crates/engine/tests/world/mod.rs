@@ -1,6 +1,11 @@
 //! A small deterministic world for the run machine: what steps did, what can be seen, and a host that drives a run,
 //! with faults, crashes and a journal that only keeps what was synced.
-#![allow(dead_code, unreachable_pub, reason = "each test uses its part")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    reason = "each test uses its part"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 

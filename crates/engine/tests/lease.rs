@@ -1,0 +1,250 @@
+//! Leases under clocks that run apart, slow networks and restarts.
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+use mainstay_engine::{
+    Bugs,
+    lease::{Drift, Expiry, Grantor, Holder, LeaseRecord, MayWrite, Mono, Owner, Refused, Save},
+};
+use mainstay_model::{ComponentId, Epoch, Span};
+use proptest::prelude::*;
+
+const LEASE: Span = Span::from_secs(2);
+
+fn store() -> ComponentId {
+    "ledger".parse().unwrap()
+}
+
+fn owner(site: &str, epoch: u64) -> Owner {
+    Owner {
+        site: site.parse().unwrap(),
+        epoch: Epoch(epoch),
+    }
+}
+
+/// One thing that happens, after so many true milliseconds.
+#[derive(Debug, Clone)]
+enum Happens {
+    /// A site asks; the request and the answer take so long.
+    /// A confused site asks with the newest epoch, whoever owns it.
+    Ask {
+        site: usize,
+        there: u64,
+        back: u64,
+        confused: bool,
+    },
+    /// The next epoch is fenced off for the other site, if the old leases have run out.
+    Move,
+    /// The grantor restarts; what was not saved is lost.
+    Restart,
+}
+
+fn happening() -> impl Strategy<Value = (u64, Happens)> {
+    let what = prop_oneof![
+        8 => (0..2_usize, 0..900_u64, 0..900_u64, prop::bool::weighted(0.1)).prop_map(
+            |(site, there, back, confused)| Happens::Ask { site, there, back, confused }
+        ),
+        3 => Just(Happens::Move),
+        1 => Just(Happens::Restart),
+    ];
+    (0..600_u64, what)
+}
+
+/// A clock that runs up to one per cent wrong, from true milliseconds.
+fn clock(rate: i64, true_ms: u64) -> Mono {
+    let us = i128::from(true_ms) * (1_000_000 + i128::from(rate) * 900) / 1_000;
+    Mono(u64::try_from(us).unwrap())
+}
+
+/// Plays what happens and says whether two sites could ever write at once, or one below the fence.
+fn play(rates: [i64; 3], happens: &[(u64, Happens)], bugs: Bugs) -> Result<(), String> {
+    let drift = Drift::default();
+    let mut grantor = Grantor::new(Span::from_secs(10), drift).with_bugs(bugs);
+    let mut saved = LeaseRecord::default();
+    let mut holders = [0, 1].map(|_| Holder::new_with(LEASE, drift, bugs));
+    let names = ["prod", "dr"];
+    let (mut time, mut owned, mut epoch) = (0, 0_usize, 1_u64);
+    let mut epochs = [1, 0];
+    let mut granted_to = std::collections::BTreeMap::new();
+    let first = grantor.grant(&store(), &owner(names[0], 1), LEASE, Mono(0));
+    assert_eq!(first.map(|granted| granted.save), Ok(Save::Needed));
+    granted_to.insert(1, 0);
+    saved.clone_from(grantor.record());
+    // Answers on their way: arrival, site, when it was asked, length.
+    let mut answers: Vec<(u64, usize, Mono, Span)> = Vec::new();
+    for (pause, what) in happens {
+        time += pause;
+        let arrived: Vec<_> = answers.iter().copied().filter(|a| a.0 <= time).collect();
+        answers.retain(|answer| answer.0 > time);
+        for (_, site, asked, length) in arrived {
+            holders[site].granted(asked, length);
+        }
+        match what {
+            Happens::Ask {
+                site,
+                there,
+                back,
+                confused,
+            } => {
+                let asked = clock(rates[*site], time);
+                let at = time + there;
+                let now = clock(rates[2], at);
+                let asks = if *confused && granted_to.contains_key(&epoch) {
+                    epoch
+                } else {
+                    epochs[*site]
+                };
+                let wanted = owner(names[*site], asks);
+                if let Ok(granted) = grantor.grant(&store(), &wanted, LEASE, now) {
+                    if granted.save == Save::Needed {
+                        saved = grantor.record().clone();
+                    }
+                    if *granted_to.entry(asks).or_insert(*site) != *site {
+                        return Err("one epoch, two owners (I2)".to_owned());
+                    }
+                    answers.push((at + back, *site, asked, granted.length));
+                }
+                time = at;
+            }
+            Happens::Move => {
+                let fenced = grantor.fence(&store(), Epoch(epoch + 1));
+                if fenced.save == Save::Needed {
+                    saved = grantor.record().clone();
+                }
+                let now = clock(rates[2], time);
+                if grantor.surely_expired(&store(), Epoch(epoch + 1), now) == Expiry::Surely {
+                    if holders[owned].may_write(clock(rates[owned], time)) != MayWrite::No {
+                        return Err(format!("{} may still write", names[owned]));
+                    }
+                    epoch += 1;
+                    owned = 1 - owned;
+                    epochs[owned] = epoch;
+                }
+            }
+            Happens::Restart => {
+                let now = clock(rates[2], time);
+                grantor = Grantor::restart(saved.clone(), Span::from_secs(10), drift, now)
+                    .with_bugs(bugs);
+            }
+        }
+        let writing =
+            [0, 1].map(|site| holders[site].may_write(clock(rates[site], time)) != MayWrite::No);
+        if writing == [true, true] {
+            return Err("two writers".to_owned());
+        }
+        if (0..2).any(|site| writing[site] && epochs[site] < epoch) {
+            return Err("a writer below the fence, after its leases had surely run out".to_owned());
+        }
+    }
+    Ok(())
+}
+
+fn world() -> impl Strategy<Value = ([i64; 3], Vec<(u64, Happens)>)> {
+    let rates = [-10..=10_i64, -10..=10_i64, -10..=10_i64];
+    (rates, prop::collection::vec(happening(), 1..60))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn i1_i4_a_lease_has_surely_run_out_before_another_site_writes((rates, happens) in world()) {
+        prop_assert_eq!(play(rates, &happens, Bugs::NONE), Ok(()));
+    }
+}
+
+#[test]
+fn i2_i3_an_epoch_has_one_owner_and_the_floor_holds() {
+    let mut grantor = Grantor::new(Span::from_secs(10), Drift::default());
+    let now = Mono(0);
+    grantor
+        .grant(&store(), &owner("prod", 1), LEASE, now)
+        .unwrap();
+    let other = grantor.grant(&store(), &owner("dr", 1), LEASE, now);
+    assert_eq!(other, Err(Refused::Owned(owner("prod", 1))));
+    assert!(matches!(
+        grantor.grant(&store(), &owner("dr", 2), LEASE, now),
+        Err(Refused::Running(_))
+    ));
+    assert_eq!(
+        grantor.surely_expired(&store(), Epoch(2), Mono(u64::MAX)),
+        Expiry::NotFenced
+    );
+    grantor.fence(&store(), Epoch(2));
+    let late = now + Span::from_secs(1);
+    assert_eq!(
+        grantor.grant(&store(), &owner("prod", 1), LEASE, late),
+        Err(Refused::Fenced { floor: Epoch(2) })
+    );
+    // The lease ends at 2 s; one per cent and 50 ms come on top.
+    let over = Mono(2_070_000);
+    assert!(matches!(
+        grantor.surely_expired(&store(), Epoch(2), over),
+        Expiry::In(_)
+    ));
+    assert_eq!(
+        grantor.surely_expired(&store(), Epoch(2), over + Span(1)),
+        Expiry::Surely
+    );
+    assert!(
+        grantor
+            .grant(&store(), &owner("dr", 2), LEASE, over + Span(1))
+            .is_ok()
+    );
+    assert!(matches!(
+        grantor.grant(&store(), &owner("dr", 2), Span::from_secs(11), over),
+        Err(Refused::Length { .. })
+    ));
+}
+
+#[test]
+fn a_restarted_grantor_waits_out_the_longest_lease() {
+    let mut grantor = Grantor::new(Span::from_secs(10), Drift::default());
+    grantor
+        .grant(&store(), &owner("prod", 1), LEASE, Mono(0))
+        .unwrap();
+    let record = serde_json::to_string(grantor.record()).unwrap();
+    assert_eq!(
+        record,
+        r#"{"version":1,"stores":{"ledger":{"floor":0,"owner":{"site":"prod","epoch":1},"longest":"2s"}}}"#
+    );
+    let record = serde_json::from_str(&record).unwrap();
+    let start = Mono(500);
+    let mut grantor = Grantor::restart(record, Span::from_secs(10), Drift::default(), start);
+    grantor.fence(&store(), Epoch(2));
+    assert_eq!(
+        grantor.surely_expired(&store(), Epoch(2), start),
+        Expiry::In(Span(2_070_001))
+    );
+    assert_eq!(
+        grantor.surely_expired(&store(), Epoch(2), start + Span::from_millis(2_071)),
+        Expiry::Surely
+    );
+    // A store that never had a lease has nothing to wait for.
+    let other = "other".parse().unwrap();
+    grantor.fence(&other, Epoch(2));
+    assert_eq!(
+        grantor.surely_expired(&other, Epoch(2), start),
+        Expiry::Surely
+    );
+}
+
+#[cfg(feature = "planted-bugs")]
+#[test]
+fn planted_lease_bugs_are_caught() {
+    use proptest::{strategy::ValueTree, test_runner::TestRunner};
+    for name in [
+        "grantor-shares-epoch",
+        "grantor-forgets-restart",
+        "grantor-forgets-renewals",
+        "holder-ignores-drift",
+        "grantor-ignores-floor",
+    ] {
+        let bugs = Bugs::named(name).unwrap();
+        let mut runner = TestRunner::deterministic();
+        let caught = (0..4_000).any(|_| {
+            let (rates, happens) = world().new_tree(&mut runner).unwrap().current();
+            play(rates, &happens, bugs).is_err()
+        });
+        assert!(caught, "{name}");
+    }
+}
