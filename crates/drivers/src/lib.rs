@@ -2,6 +2,7 @@
 //! Must not know in which order steps are taken, nor who asks for them.
 
 pub mod dns;
+mod process;
 mod registry;
 mod shared;
 mod sqlite;

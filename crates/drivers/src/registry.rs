@@ -8,6 +8,7 @@ use mainstay_model::{Kinds, PlanFile, SiteId};
 
 use crate::{
     dns::{DnsDriver, DnsKind},
+    process,
     shared::{Home, Place},
     sqlite,
 };
@@ -15,7 +16,10 @@ use crate::{
 /// The pure halves of all kinds.
 #[must_use]
 pub fn kinds() -> Kinds {
-    Kinds::new().with(DnsKind).with(sqlite::SqliteKind)
+    Kinds::new()
+        .with(DnsKind)
+        .with(process::ProcessKind)
+        .with(sqlite::SqliteKind)
 }
 
 /// The drivers of one site's agent, over the components that the plan file declares. Call it inside a
@@ -25,6 +29,10 @@ pub fn drivers(plan: Arc<PlanFile>, site: SiteId, place: Place) -> Drivers {
     let home = Home::new(plan, site, place);
     Drivers::new()
         .with("dns", Arc::new(DnsDriver::new(&home.plan, home.simple())))
+        .with(
+            process::NAME,
+            Arc::new(process::ProcessDriver::new(home.clone())),
+        )
         .with(
             sqlite::NAME,
             Arc::new(sqlite::SqliteDriver::new(home.clone())),

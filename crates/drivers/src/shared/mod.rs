@@ -4,13 +4,17 @@
 mod cause;
 mod durable;
 mod home;
+mod http;
 mod schema;
 #[cfg(test)]
 pub(crate) mod testing;
+#[cfg(test)]
+pub(crate) mod testing_http;
 
 pub(crate) use crate::support::now;
 pub(crate) use cause::{hindered, refused, unknown};
 pub(crate) use durable::{Locked, sync_folder, write_durably};
 pub(crate) use home::Home;
 pub use home::{NeverQuarantined, Place, Quarantine};
+pub(crate) use http::{AskError, HttpCall, ask, check, complaints, status_of};
 pub(crate) use schema::{empty_schema, schema_of};
