@@ -14,10 +14,17 @@ use rustix::process::{Pid, Signal, geteuid, kill_process};
 use serde_json::json;
 use tokio_postgres::NoTls;
 
-use crate::support::{Site, eventually, get, order, post, readiness};
+use crate::support::{Running, Site, eventually, get, order, post, readiness};
 
 /// An unprivileged user (`nobody`): the server refuses to run as root.
 const NOBODY: u32 = 65534;
+
+/// The mark as a driver creates it.
+const MARK: &str = "CREATE SCHEMA mainstay;
+CREATE TABLE mainstay.mark(
+  id INTEGER PRIMARY KEY CHECK (id = 1), epoch BIGINT NOT NULL, owner TEXT NOT NULL,
+  run TEXT NOT NULL, state TEXT NOT NULL);
+INSERT INTO mainstay.mark VALUES (1, 1, 'prod', 'run-1', 'open')";
 
 struct Server {
     child: Child,
@@ -113,34 +120,12 @@ async fn the_same_service_on_postgresql() {
     init(&site.database, 50).await.unwrap();
     let running = site.start("prod-1", None).await;
     readiness(&running, Some("no-mark")).await;
-    run(
-        &server.url,
-        "CREATE SCHEMA mainstay; CREATE TABLE mainstay.mark(id INTEGER PRIMARY KEY CHECK(id=1), \
-         epoch BIGINT NOT NULL, owner TEXT NOT NULL, run TEXT NOT NULL, state TEXT NOT NULL); \
-         INSERT INTO mainstay.mark VALUES (1, 1, 'prod', 'run-1', 'open')",
-    )
-    .await;
+    run(&server.url, MARK).await;
     readiness(&running, None).await;
-    let url = running.url("/orders");
-    assert_eq!(post(url.clone(), &order("t01", "o1", "x")).await.0, 201);
-    assert_eq!(post(url.clone(), &order("t01", "o1", "x")).await.0, 200);
-    assert_eq!(post(url.clone(), &order("t01", "o1", "y")).await.0, 409);
-    assert_eq!(
-        post(running.url("/jobs/tick"), &json!({ "by": "jobs" }))
-            .await
-            .0,
-        201
-    );
-    let (_, listed) = get(running.url("/orders?tenant=t01")).await;
-    assert_eq!(listed["orders"][0]["id"], "o1");
-    let (_, found) = get(running.url("/verify")).await;
-    assert_eq!(
-        (&found["ok"], &found["orders"], &found["job_runs"]),
-        (&json!(true), &json!(1), &json!(1))
-    );
+    writes_and_reads(&running).await;
 
     run(&server.url, "UPDATE mainstay.mark SET state = 'sealed'").await;
-    let (status, body) = post(url.clone(), &order("t01", "o2", "x")).await;
+    let (status, body) = post(running.url("/orders"), &order("t01", "o2", "x")).await;
     assert_eq!(
         (status, &body["error"]),
         (503, &json!("sealed")),
@@ -178,6 +163,26 @@ async fn the_same_service_on_postgresql() {
 
     drop(server);
     readiness(&running, Some("database")).await;
+}
+
+async fn writes_and_reads(running: &Running) {
+    let url = running.url("/orders");
+    assert_eq!(post(url.clone(), &order("t01", "o1", "x")).await.0, 201);
+    assert_eq!(post(url.clone(), &order("t01", "o1", "x")).await.0, 200);
+    assert_eq!(post(url.clone(), &order("t01", "o1", "y")).await.0, 409);
+    assert_eq!(
+        post(running.url("/jobs/tick"), &json!({ "by": "jobs" }))
+            .await
+            .0,
+        201
+    );
+    let (_, listed) = get(running.url("/orders?tenant=t01")).await;
+    assert_eq!(listed["orders"][0]["id"], "o1");
+    let (_, found) = get(running.url("/verify")).await;
+    assert_eq!(
+        (&found["ok"], &found["orders"], &found["job_runs"]),
+        (&json!(true), &json!(1), &json!(1))
+    );
 }
 
 fn empty_list(folder: &Path) -> PathBuf {
