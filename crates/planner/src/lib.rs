@@ -9,6 +9,7 @@ mod graph;
 mod loss;
 mod observed;
 mod plan;
+mod proof;
 mod refusal;
 mod request;
 mod target;
@@ -21,5 +22,6 @@ pub use observed::{
     Fenced, Measured, Observed, Placement, Protection, SiteAgent, SiteNow, SiteStanding, StoreNow,
 };
 pub use plan::{Planned, plan};
+pub use proof::{Proof, Race, prove};
 pub use refusal::{Code, Refusal, Refusals};
 pub use request::{Divergence, Request, Target};

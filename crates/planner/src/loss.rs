@@ -188,7 +188,7 @@ pub(crate) fn check(
 }
 
 /// Whether the recovery point that is there now lacks something that the accepted one had.
-fn is_worse(then: &RecoveryPoint, now: Option<&RecoveryPoint>) -> bool {
+pub(crate) fn is_worse(then: &RecoveryPoint, now: Option<&RecoveryPoint>) -> bool {
     let Some(now) = now else {
         return true;
     };

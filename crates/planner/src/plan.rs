@@ -9,9 +9,9 @@ use mainstay_model::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Code, Forecast, Observed, Refusal, Refusals, Request,
+    Code, Forecast, Observed, Proof, Race, Refusal, Refusals, Request,
     build::{Build, control_site},
-    estimate, gate, loss,
+    estimate, gate, loss, prove,
     target::{self, Moves, active},
     topology::Topology,
 };
@@ -23,6 +23,8 @@ pub struct Planned {
     pub runbook: Runbook,
     /// What it is expected to cost.
     pub forecast: Forecast,
+    /// What the safety proof looked at.
+    pub proof: Proof,
     /// What is not as it should be and does not stop the move.
     pub warnings: Vec<Refusal>,
 }
@@ -83,11 +85,25 @@ pub fn plan(
         estimate,
         steps,
     };
+    let proof = if observed.bugs.has("skip-proof") {
+        Proof::default()
+    } else {
+        prove(&runbook, file).map_err(|race| unsafe_plan(&runbook, &race))?
+    };
     Ok(Planned {
         forecast: estimate::forecast(file, &runbook, measured),
+        proof,
         runbook,
         warnings: found.warnings,
     })
+}
+
+/// The refusal that a race leads to. Correct planners never show it; a kind that contributes too little makes them.
+fn unsafe_plan(runbook: &Runbook, race: &Race) -> Refusals {
+    Refusals {
+        list: vec![Refusal::new(Code::UnsafePlan, race.to_string())],
+        loss: runbook.loss.clone(),
+    }
 }
 
 fn with_routes(

@@ -26,12 +26,8 @@ pub(crate) struct Topology<'a> {
 impl<'a> Topology<'a> {
     /// Turns the plan file round.
     pub(crate) fn of(file: &'a PlanFile) -> Result<Self, Refusal> {
-        let (mut users, mut fronts, mut followers) = (Index::new(), Index::new(), Index::new());
+        let (mut fronts, mut followers) = (Index::new(), Index::new());
         for (name, workload) in &file.workloads {
-            let stores: BTreeSet<_> = workload.uses.iter().map(|used| &used.store).collect();
-            for store in stores {
-                users.entry(store).or_default().push(name);
-            }
             for earlier in &workload.after {
                 followers.entry(earlier).or_default().push(name);
             }
@@ -43,7 +39,7 @@ impl<'a> Topology<'a> {
         }
         let start_order = start_order(file, &followers)?;
         Ok(Self {
-            users,
+            users: users(file),
             fronts,
             followers,
             start_order,
@@ -64,6 +60,18 @@ impl<'a> Topology<'a> {
     pub(crate) fn followers_of(&self, workload: &ComponentId) -> &[&'a ComponentId] {
         self.followers.get(workload).map_or(&[], Vec::as_slice)
     }
+}
+
+/// Store to the workloads that use it.
+pub(crate) fn users(file: &PlanFile) -> Index<'_> {
+    let mut users = Index::new();
+    for (name, workload) in &file.workloads {
+        let stores: BTreeSet<_> = workload.uses.iter().map(|used| &used.store).collect();
+        for store in stores {
+            users.entry(store).or_default().push(name);
+        }
+    }
+    users
 }
 
 /// Kahn's algorithm; among workloads that may start together, by name.
