@@ -42,5 +42,24 @@ codes! {
     UNKNOWN_COMPONENT = "MS1202", "an unknown component";
     UNKNOWN_REPOSITORY = "MS1203", "an unknown repository";
     NAME_TWICE = "MS1204", "one name for two components";
-    PLACEMENT = "MS1205", "a component is placed where it is not declared";
+    PLACEMENT = "MS1205", "a component is placed where it cannot be";
+    ORDER_CYCLE = "MS1206", "workloads wait for each other";
+    VIA = "MS1207", "a route does not lead to the store that is used through it";
+    SERVES_NOTHING = "MS1208", "a route serves nothing";
+    AT_WITNESS = "MS1209", "a component at a witness";
+    NO_SECOND_SITE = "MS1210", "there is no second site";
+    GROUPED_TWICE = "MS1211", "a store is in two groups";
+    ANCHOR = "MS1212", "a team's step has no place in a run, or two";
+    UNPROTECTED = "MS1301", "a store has neither a copy nor a backup";
+    RPO = "MS1302", "the recovery point objective cannot be met";
+    RTO = "MS1303", "the recovery time objective cannot be met";
+    ONE_DOMAIN = "MS1304", "two sites in one failure domain";
+    BACKUP_DOMAIN = "MS1305", "a backup lies in the failure domain of what it protects";
+    QUORUM = "MS1306", "too few observers outside of the failure domain that they watch";
+    NO_FENCE = "MS1307", "Mainstay cannot act alone: a store has no sure fence";
+    NO_WITNESS = "MS1308", "a lease without a witness";
+    EXPIRED = "MS1309", "a standing acceptance has expired";
+    NO_PROVISION = "MS1310", "a cold standby that nobody can provision";
+    WINDOW = "MS1311", "a window ends before it begins";
+    ONE_SITE = "MS1312", "a component is declared at one site only";
 }

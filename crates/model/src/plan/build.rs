@@ -3,11 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::{
     defaults,
-    document::CLASSES,
+    document::Document,
     draft::{Draft, Item, Section},
     file::{
         Contact, Control, Detect, External, FencerSpec, Group, Objectives, OnLoss, PlanFile,
@@ -19,24 +19,20 @@ use super::{
 };
 use crate::{Class, ComponentId, Declared, Entry, KindName, SiteId, Span, Weights};
 
-/// The fields that every kind of a class has, from the schema.
-fn common<'a>(schema: &'a Value, shape: &str) -> Option<&'a Map<String, Value>> {
-    schema
-        .pointer(&format!("/$defs/{shape}/properties"))?
-        .as_object()
-}
-
-/// The kind's own options: what stands beside the common fields.
-fn options(entry: &Entry, common: Option<&Map<String, Value>>, folder: &str) -> Value {
-    let own = entry.value.entries().iter();
-    let own = own.filter(|own| common.is_none_or(|common| !common.contains_key(&own.key)));
+/// The fields of an entry that are options, as values.
+fn options(entry: &Entry, folder: &str, is_option: impl Fn(&str) -> bool) -> Value {
+    let own = entry
+        .value
+        .entries()
+        .iter()
+        .filter(|own| is_option(&own.key));
     let own = own.map(|own| (own.key.clone(), paths::within(folder, own.value.to_json())));
     Value::Object(own.collect())
 }
 
 struct Builder<'a> {
     folder: &'a str,
-    schema: &'a Value,
+    document: &'a Document,
     objectives: Objectives,
     placement: BTreeMap<ComponentId, Weights>,
 }
@@ -50,7 +46,6 @@ impl Builder<'_> {
         at: &BTreeMap<SiteId, Value>,
         timeout: Option<Span>,
     ) -> Option<Declared> {
-        let shape = CLASSES.iter().find(|(of, ..)| *of == class)?.2;
         let at = at
             .iter()
             .map(|(site, value)| (site.clone(), paths::within(self.folder, value.clone())));
@@ -59,7 +54,9 @@ impl Builder<'_> {
             class,
             kind: kind.clone(),
             at: at.collect(),
-            options: options(entry, common(self.schema, shape), self.folder),
+            options: options(entry, self.folder, |field| {
+                self.document.is_option(class, kind.as_str(), field)
+            }),
             timeout,
         })
     }
@@ -83,10 +80,10 @@ impl Builder<'_> {
 }
 
 /// The components that can be read, as far as they can.
-pub(super) fn declared(draft: &Draft<'_>, folder: &str, schema: &Value) -> Vec<Declared> {
+pub(super) fn declared(draft: &Draft<'_>, folder: &str, document: &Document) -> Vec<Declared> {
     let builder = Builder {
         folder,
-        schema,
+        document,
         objectives: defaults::objectives(draft.objectives),
         placement: BTreeMap::new(),
     };
@@ -119,12 +116,12 @@ pub(super) fn declared(draft: &Draft<'_>, folder: &str, schema: &Value) -> Vec<D
 pub(super) fn plan(
     draft: &Draft<'_>,
     folder: &str,
-    schema: &Value,
+    document: &Document,
     hash: String,
 ) -> Option<PlanFile> {
     let builder = Builder {
         folder,
-        schema,
+        document,
         objectives: defaults::objectives(draft.objectives),
         placement: defaults::placement(draft),
     };
@@ -163,7 +160,7 @@ pub(super) fn plan(
             })
             .collect(),
         detect: draft.detect.as_ref().map(detect),
-        steps: steps(draft, schema, folder)?,
+        steps: steps(draft, document, folder)?,
         contacts: named(&draft.contacts, |contact, _| {
             Some(Contact {
                 notify: contact.notify.clone(),
@@ -352,15 +349,20 @@ fn detect(detect: &DetectShape) -> Detect {
     }
 }
 
-fn steps(draft: &Draft<'_>, schema: &Value, folder: &str) -> Option<BTreeMap<String, TeamStep>> {
-    let common = common(schema, "StepShape");
+fn steps(
+    draft: &Draft<'_>,
+    document: &Document,
+    folder: &str,
+) -> Option<BTreeMap<String, TeamStep>> {
     named(&draft.steps, |step, entry| {
         Some(TeamStep {
             kind: step.kind.clone(),
             before: step.before,
             after: step.after,
             at: step.at.clone(),
-            options: options(entry, common, folder),
+            options: options(entry, folder, |field| {
+                !document.is_common("StepShape", field)
+            }),
             required: step.required,
             timeout: step.timeout,
         })

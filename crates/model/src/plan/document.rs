@@ -1,11 +1,13 @@
 //! The JSON schema of a whole plan file, put together from the file's own shape and the kinds' options.
 //! What is published is what is checked. Must not know a value of any file.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
 use super::shape::Shape;
-use crate::{Class, Kinds};
+use crate::{Class, KindSchema, Kinds};
 
 /// The classes, the file's section of each, its common shape, and the field with the options of each site.
 pub(super) const CLASSES: [(Class, &str, &str, &str); 3] = [
@@ -31,7 +33,7 @@ pub(super) fn definition(class: Option<Class>, kind: &str) -> String {
 /// The JSON schema (draft 2020-12) of plan files with these kinds.
 #[must_use]
 pub fn schema(kinds: &Kinds) -> Value {
-    let mut schema = base(kinds);
+    let mut schema = Document::new(kinds).schema;
     let mut branches = Map::new();
     if let Some(definitions) = schema.get("$defs").and_then(Value::as_object) {
         let prefixes = CLASSES.map(|(class, section, ..)| (section, definition(Some(class), "")));
@@ -46,11 +48,7 @@ pub fn schema(kinds: &Kinds) -> Value {
         }
     }
     for (_, section, ..) in CLASSES {
-        let place = format!("/properties/{section}/patternProperties");
-        let patterns = schema.pointer_mut(&place).and_then(Value::as_object_mut);
-        for value in patterns.into_iter().flat_map(Map::values_mut) {
-            *value = branches[section].clone();
-        }
+        open(&mut schema, section, &branches[section]);
     }
     if let Some(fence) = schema.pointer_mut("/$defs/SiteShape/properties/fence/items") {
         *fence = branches["fence"].clone();
@@ -59,38 +57,123 @@ pub fn schema(kinds: &Kinds) -> Value {
 }
 
 /// The same schema, but open where the kind decides: components and fences are checked by their definitions.
-pub(super) fn base(kinds: &Kinds) -> Value {
-    let generator = SchemaSettings::draft2020_12().into_generator();
-    let mut schema = generator.into_root_schema_for::<Shape>().to_value();
-    let mut added = Map::new();
-    for (class, section, shape, at) in CLASSES {
-        let common = schema["$defs"][shape].clone();
-        for kind in kinds.iter().filter(|kind| kind.classes().contains(&class)) {
-            let name = definition(Some(class), kind.name());
-            let own = kind.schema(class);
-            let options = hoist(own.options, &format!("{name}.options"), &mut added);
-            let each = hoist(own.at, &format!("{name}.{at}"), &mut added);
-            let mut merged = merge(common.clone(), options, kind.name());
-            let place = format!("/properties/{at}/patternProperties");
-            let patterns = merged.pointer_mut(&place).and_then(Value::as_object_mut);
-            for value in patterns.into_iter().flat_map(Map::values_mut) {
-                *value = each.clone();
-            }
-            added.insert(name, merged);
-        }
-        let place = format!("/properties/{section}/patternProperties");
-        let patterns = schema.pointer_mut(&place).and_then(Value::as_object_mut);
-        for value in patterns.into_iter().flat_map(Map::values_mut) {
-            *value = json!({ "type": "object" });
-        }
-    }
-    fences(kinds, &mut added);
-    if let Some(definitions) = schema.get_mut("$defs").and_then(Value::as_object_mut) {
-        definitions.append(&mut added);
-    }
-    schema
+pub(super) struct Document {
+    pub(super) schema: Value,
+    /// For each class and kind: common fields that are options of the kind too, such as a DNS record's `ttl`.
+    shared: BTreeMap<String, BTreeSet<String>>,
 }
 
+impl Document {
+    pub(super) fn new(kinds: &Kinds) -> Self {
+        let generator = SchemaSettings::draft2020_12().into_generator();
+        let mut schema = generator.into_root_schema_for::<Shape>().to_value();
+        without_null(&mut schema);
+        let mut added = Map::new();
+        let mut shared = BTreeMap::new();
+        for (class, section, shape, at) in CLASSES {
+            let common = schema["$defs"][shape].clone();
+            for kind in kinds.iter().filter(|kind| kind.classes().contains(&class)) {
+                let name = definition(Some(class), kind.name());
+                let own = kind.schema(class);
+                shared.insert(name.clone(), both(&common, &own.options));
+                let component = component(&common, kind.name(), own, &name, at, &mut added);
+                added.insert(name, component);
+            }
+            open(&mut schema, section, &json!({ "type": "object" }));
+        }
+        fences(kinds, &mut added);
+        if let Some(definitions) = schema.get_mut("$defs").and_then(Value::as_object_mut) {
+            definitions.append(&mut added);
+        }
+        Self { schema, shared }
+    }
+
+    /// Whether a field of a component is an option of its kind.
+    pub(super) fn is_option(&self, class: Class, kind: &str, field: &str) -> bool {
+        let shape = CLASSES
+            .iter()
+            .find(|(of, ..)| *of == class)
+            .map(|(_, _, shape, _)| *shape);
+        !self.is_common(shape.unwrap_or_default(), field)
+            || (self.shared.get(&definition(Some(class), kind)))
+                .is_some_and(|both| both.contains(field))
+    }
+
+    /// Whether a shape has that field.
+    pub(super) fn is_common(&self, shape: &str, field: &str) -> bool {
+        let fields = self.schema.pointer(&format!("/$defs/{shape}/properties"));
+        fields.is_some_and(|fields| fields.get(field).is_some())
+    }
+}
+
+/// Names that both object schemas have as properties.
+fn both(common: &Value, own: &Value) -> BTreeSet<String> {
+    let names = own
+        .get("properties")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flat_map(Map::keys);
+    names
+        .filter(|name| common["properties"].get(name.as_str()).is_some())
+        .cloned()
+        .collect()
+}
+
+/// The definition of a component of one kind.
+fn component(
+    common: &Value,
+    kind: &str,
+    own: KindSchema,
+    name: &str,
+    at: &str,
+    added: &mut Map<String, Value>,
+) -> Value {
+    let options = hoist(own.options, &format!("{name}.options"), added);
+    let each = hoist(own.at, &format!("{name}.{at}"), added);
+    let mut merged = merge(common.clone(), options, kind);
+    open(&mut merged, at, &each);
+    merged
+}
+
+/// Gives every value of a mapping from names this schema.
+fn open(schema: &mut Value, mapping: &str, each: &Value) {
+    let place = format!("/properties/{mapping}/patternProperties");
+    let patterns = schema.pointer_mut(&place).and_then(Value::as_object_mut);
+    for value in patterns.into_iter().flat_map(Map::values_mut) {
+        value.clone_from(each);
+    }
+}
+
+/// A field that may be left out is left out; `null` is not offered for it.
+fn without_null(schema: &mut Value) {
+    match schema {
+        Value::Object(map) => {
+            if map.get("default") == Some(&Value::Null) {
+                map.remove("default");
+            }
+            if let Some(Value::Array(types)) = map.get_mut("type") {
+                types.retain(|name| name != "null");
+                if let [only] = &types[..] {
+                    let only = only.clone();
+                    map.insert("type".to_owned(), only);
+                }
+            }
+            if let Some(Value::Array(branches)) = map.get_mut("anyOf") {
+                branches.retain(|branch| branch.get("type").is_none_or(|name| name != "null"));
+                if let [Value::Object(only)] = &branches[..] {
+                    let only = only.clone();
+                    map.remove("anyOf");
+                    for (keyword, value) in only {
+                        map.entry(keyword).or_insert(value);
+                    }
+                }
+            }
+            map.values_mut().for_each(without_null);
+        }
+        Value::Array(items) => items.iter_mut().for_each(without_null),
+        _ => {}
+    }
+}
 /// Ways of fencing: the kinds that operate no component. Every site has an agent.
 fn fences(kinds: &Kinds, added: &mut Map<String, Value>) {
     let common = json!({
@@ -124,7 +207,7 @@ fn merge(mut common: Value, options: Value, kind: &str) -> Value {
         return common;
     };
     let own = |options: &mut Map<String, Value>, keyword: &str| options.remove(keyword);
-    let open = own(&mut options, "additionalProperties");
+    let others = own(&mut options, "additionalProperties");
     if let Some(Value::Object(properties)) = own(&mut options, "properties")
         && let Some(all) = common["properties"].as_object_mut()
     {
@@ -147,7 +230,7 @@ fn merge(mut common: Value, options: Value, kind: &str) -> Value {
     });
     let alternatives: Vec<Value> = alternatives.into_iter().flatten().collect();
     // What alternatives allow is known to them alone.
-    common["additionalProperties"] = open.unwrap_or(Value::Bool(!alternatives.is_empty()));
+    common["additionalProperties"] = others.unwrap_or(Value::Bool(!alternatives.is_empty()));
     if !alternatives.is_empty() {
         common["allOf"] = Value::Array(alternatives);
     }

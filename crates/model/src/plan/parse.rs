@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use sha2::{Digest, Sha256};
 
-use super::{build, checks, document, draft::Draft, file::PlanFile, secrets};
+use super::{build, checks, document::Document, draft::Draft, file::PlanFile, secrets};
 use crate::{Diagnostics, Kinds, Node, Timestamp, diagnostic::code, yaml};
 
 /// Where the bytes come from, and when they are looked at.
@@ -63,18 +63,18 @@ fn check(
         out.error(code::VERSION, entry.value.place, message, help.to_owned());
         return None;
     }
-    let schema = document::base(kinds);
-    let draft = Draft::read(root, &schema, kinds, &secrets, out);
+    let document = Document::new(kinds);
+    let draft = Draft::read(root, &document.schema, kinds, &secrets, out);
     checks::whole(&draft, origin.now, out);
     if out.has_errors() {
         // The kinds are asked too, about components that can be read.
-        for declared in build::declared(&draft, origin.folder, &schema) {
+        for declared in build::declared(&draft, origin.folder, &document) {
             checks::kind(&declared, kinds, root, &secrets.starts, out);
         }
         return None;
     }
     let hash = hex::encode(Sha256::digest(bytes));
-    let plan = build::plan(&draft, origin.folder, &schema, hash)?;
+    let plan = build::plan(&draft, origin.folder, &document, hash)?;
     for declared in plan.all_declared() {
         checks::kind(declared, kinds, root, &BTreeSet::new(), out);
     }

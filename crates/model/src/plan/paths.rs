@@ -23,9 +23,9 @@ pub(super) fn absolute(folder: &str, path: &str) -> String {
     format!("/{}", parts.join("/"))
 }
 
-/// `file:` and `unix:` addresses with an absolute path; any other address as it is.
+/// `file:`, `unix:` and `sqlite:` addresses with an absolute path; any other address as it is.
 pub(super) fn address(folder: &str, address: &str) -> String {
-    for scheme in ["file:", "unix:"] {
+    for scheme in ["file:", "unix:", "sqlite:"] {
         if let Some(path) = address.strip_prefix(scheme) {
             let path = path
                 .strip_prefix("//")

@@ -7,7 +7,10 @@ use mainstay_model::{ComponentId, Role, Secret, SiteId, Span, Standby};
 fn the_example_parses() {
     let parsed = check(EXAMPLE).unwrap_or_else(|problems| panic!("{problems}"));
     let plan = parsed.plan;
-    assert_eq!(parsed.warnings.to_string(), "");
+    insta::assert_snapshot!(parsed.warnings.to_string(), @r"
+    mainstay.yaml:46:3: warning[MS1306]: 1 of 2 observers would outlive the loss of `dr`; 2 must agree, so that after a move nobody notices it
+    mainstay.yaml:50:3: warning[MS1307]: Mainstay will ask instead of acting: nothing would surely shut out the writers of `attachments` at a site that is lost
+    ");
     assert_eq!(plan.system, "orders");
     assert_eq!(plan.hash.len(), 64);
     assert_eq!(plan.sites["witness"].role, Role::Witness);

@@ -3,4 +3,5 @@
 mod common;
 mod example;
 mod hostile;
+mod pages;
 mod values;

@@ -1,11 +1,12 @@
 //! What the kinds say about their components: their own checks, and what they can promise.
 //! Must not know any kind.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    Class, Declared, Diagnostics, Kinds, Node, PlanFile,
-    diagnostic::code,
+    Class, ComponentId, Declared, Diagnostics, FenceClass, Kinds, Node, PlanFile, SiteId, Store,
+    Weights, Writers,
+    diagnostic::{code, quote},
     plan::draft::{Draft, plural},
 };
 
@@ -52,5 +53,64 @@ pub(in crate::plan) fn promises(
     draft: &Draft<'_>,
     out: &mut Diagnostics,
 ) {
-    let _ = (plan, kinds, draft, out);
+    if plan
+        .detect
+        .as_ref()
+        .is_none_or(|detect| detect.act.is_empty())
+    {
+        return;
+    }
+    let weakest = |(_, store): &(&ComponentId, &Store)| {
+        let active = plan.placement.get(&store.declared.name);
+        active
+            .into_iter()
+            .flat_map(Weights::keys)
+            .map(|site| fence_class(plan, kinds, store, site))
+            .min()
+    };
+    let mut stores = plan
+        .stores
+        .iter()
+        .filter(|(_, store)| !store.disposable && store.writers == Writers::One);
+    if let Some((name, _)) = stores.find(|store| weakest(store) == Some(FenceClass::F0)) {
+        let place = draft.root.place_at(&["detect", "act"]);
+        let message = format!(
+            "Mainstay will ask instead of acting: nothing would surely shut out the writers of {} at a site that is lost",
+            quote(name.as_str())
+        );
+        let help = "give the store a `lease: 2s` if what writes to it keeps one, or the site a fence that works from outside; or leave `act` out and be asked";
+        out.warning(code::NO_FENCE, place, message, help.to_owned());
+    }
+}
+
+/// The strongest fence for a store at a site that is lost: its own, its lease, or the site's. The site's own agent
+/// falls with the site.
+fn fence_class(plan: &PlanFile, kinds: &Kinds, store: &Store, site: &SiteId) -> FenceClass {
+    let own = kinds
+        .get(store.declared.kind.as_str())
+        .map(|kind| kind.traits(&store.declared).fence);
+    let lease = store.lease.map(|_| FenceClass::F1);
+    let fences = plan
+        .sites
+        .get(site)
+        .into_iter()
+        .flat_map(|site| &site.fence);
+    let outside = fences
+        .filter(|fence| fence.kind.as_str() != "agent")
+        .filter_map(|fence| {
+            let declared = Declared {
+                name: ComponentId::new(site.as_str()).ok()?,
+                class: Class::Workload,
+                kind: fence.kind.clone(),
+                at: BTreeMap::new(),
+                options: fence.options.clone(),
+                timeout: None,
+            };
+            Some(kinds.get(fence.kind.as_str())?.traits(&declared).fence)
+        });
+    outside
+        .chain(own)
+        .chain(lease)
+        .max()
+        .unwrap_or(FenceClass::F0)
 }
