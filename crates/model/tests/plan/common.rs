@@ -13,7 +13,7 @@ use schemars::JsonSchema;
 use serde_json::{Value, json};
 
 /// A kind made of data.
-pub struct Stub {
+pub(crate) struct Stub {
     name: &'static str,
     classes: &'static [Class],
     at: Value,
@@ -28,7 +28,7 @@ fn schema<T: JsonSchema>() -> Value {
 /// No options.
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
-pub struct Nothing {}
+pub(crate) struct Nothing {}
 
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
@@ -129,7 +129,7 @@ impl Kind for Stub {
 }
 
 /// The kinds of the design's example, as stubs.
-pub fn kinds() -> Kinds {
+pub(crate) fn kinds() -> Kinds {
     let stub = |name, classes, at, options, fence| Stub {
         name,
         classes,
@@ -195,15 +195,15 @@ pub fn kinds() -> Kinds {
 }
 
 /// 2026-10-01.
-pub const NOW: Timestamp = Timestamp(1_790_812_800_000_000);
+pub(crate) const NOW: Timestamp = Timestamp(1_790_812_800_000_000);
 
 /// Parses text in `/plan/mainstay.yaml`.
-pub fn check(text: &str) -> Result<Parsed, Diagnostics> {
+pub(crate) fn check(text: &str) -> Result<Parsed, Diagnostics> {
     bytes(text.as_bytes())
 }
 
 /// Parses bytes.
-pub fn bytes(bytes: &[u8]) -> Result<Parsed, Diagnostics> {
+pub(crate) fn bytes(bytes: &[u8]) -> Result<Parsed, Diagnostics> {
     let origin = Origin {
         file: "mainstay.yaml",
         folder: "/plan",
@@ -213,7 +213,7 @@ pub fn bytes(bytes: &[u8]) -> Result<Parsed, Diagnostics> {
 }
 
 /// What was found, one line each, errors and warnings.
-pub fn found(text: &str) -> String {
+pub(crate) fn found(text: &str) -> String {
     match check(text) {
         Ok(parsed) => parsed.warnings.to_string(),
         Err(problems) => problems.to_string(),
@@ -221,4 +221,4 @@ pub fn found(text: &str) -> String {
 }
 
 /// The design's example.
-pub const EXAMPLE: &str = include_str!("example.yaml");
+pub(crate) const EXAMPLE: &str = include_str!("example.yaml");

@@ -48,7 +48,7 @@ fn the_example_parses() {
     assert_eq!(
         plan.groups
             .keys()
-            .map(|name| name.as_str())
+            .map(mainstay_model::GroupId::as_str)
             .collect::<Vec<_>>(),
         ["orders"]
     );

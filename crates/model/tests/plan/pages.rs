@@ -16,7 +16,7 @@ fn page(code: &str) -> String {
 }
 
 /// A piece of a plan file with the sections around it that every file has.
-pub fn whole(piece: &str) -> String {
+pub(crate) fn whole(piece: &str) -> String {
     let mut text = String::new();
     for (section, value) in [
         ("mainstay:", "1"),

@@ -1,10 +1,10 @@
 //! What waits for what: start order, and routes in front of stores. A circle can never start.
 //! Must not know sites or kinds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    Diagnostics,
+    ComponentId, Diagnostics,
     diagnostic::{code, quote},
     plan::{draft::Draft, shape::UseShape},
 };
@@ -22,11 +22,11 @@ pub(super) fn check(draft: &Draft<'_>, out: &mut Diagnostics) {
             UseShape::Store(_) => None,
         });
         let all = workload.after.iter().chain(through);
-        waits.insert(name, all.map(|id| id.as_str()).collect());
+        waits.insert(name, all.map(ComponentId::as_str).collect());
     }
     for (name, item) in &draft.routes {
         let served = item.value.iter().flat_map(|route| &route.serves);
-        waits.insert(name, served.map(|id| id.as_str()).collect());
+        waits.insert(name, served.map(ComponentId::as_str).collect());
     }
     for circle in circles(&waits) {
         let Some(first) = circle.first() else {
@@ -93,7 +93,7 @@ enum Mark {
 /// Circles of a graph, each name in one at most: a depth-first search without recursion.
 fn circles<'a>(waits: &BTreeMap<&'a str, Vec<&'a str>>) -> Vec<Vec<&'a str>> {
     let mut marks: BTreeMap<&str, Mark> = BTreeMap::new();
-    let mut reported: BTreeMap<&str, ()> = BTreeMap::new();
+    let mut reported: BTreeSet<&str> = BTreeSet::new();
     let mut found = Vec::new();
     for start in waits.keys() {
         if marks.contains_key(start) {
@@ -113,13 +113,13 @@ fn circles<'a>(waits: &BTreeMap<&'a str, Vec<&'a str>>) -> Vec<Vec<&'a str>> {
                     marks.insert(target, Mark::Open);
                     path.push((target, 0));
                 }
-                Some((target, Some(Mark::Open))) if !reported.contains_key(target) => {
+                Some((target, Some(Mark::Open))) if !reported.contains(target) => {
                     let from = path
                         .iter()
                         .position(|(name, _)| *name == target)
                         .unwrap_or(0);
                     let circle: Vec<&str> = path[from..].iter().map(|(name, _)| *name).collect();
-                    reported.extend(circle.iter().map(|name| (*name, ())));
+                    reported.extend(circle.iter().copied());
                     found.push(circle);
                 }
                 Some(_) => {}

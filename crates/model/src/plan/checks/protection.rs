@@ -119,13 +119,12 @@ fn rto(draft: &Draft<'_>, out: &mut Diagnostics) {
         detect.every.saturating_add(detect.confirm)
     });
     let mut behind: BTreeMap<&str, Span> = BTreeMap::new();
-    for (name, item) in &draft.routes {
+    for item in draft.routes.values() {
         let Some(route) = &item.value else { continue };
         for served in &route.serves {
             let ttl = behind.entry(served.as_str()).or_default();
             *ttl = (*ttl).max(route.ttl.unwrap_or(Span::ZERO));
         }
-        let _ = name;
     }
     for (name, item) in &draft.workloads {
         let Some(workload) = &item.value else {
@@ -138,9 +137,9 @@ fn rto(draft: &Draft<'_>, out: &mut Diagnostics) {
         });
         let lease = leases.max().unwrap_or(Span::ZERO);
         let ttl = behind.get(name).copied().unwrap_or(Span::ZERO);
-        let least = noticed.saturating_add(lease).saturating_add(ttl);
+        let sum = noticed.saturating_add(lease).saturating_add(ttl);
         let promised = promised(workload.objectives);
-        if least <= promised {
+        if sum <= promised {
             continue;
         }
         let parts = [
@@ -153,7 +152,7 @@ fn rto(draft: &Draft<'_>, out: &mut Diagnostics) {
             .map(|(what, span)| format!("{span} for {what}"))
             .collect();
         let message = format!(
-            "{} is promised back within {promised}, but a failover takes at least {least}: {}",
+            "{} is promised back within {promised}, but a failover takes at least {sum}: {}",
             quote(name),
             parts.join(", ")
         );

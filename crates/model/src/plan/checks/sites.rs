@@ -88,14 +88,12 @@ fn domains(draft: &Draft<'_>, out: &mut Diagnostics) {
                 quote(&entry.key)
             );
             let help = "put them into different regions, zones or buildings, and name those";
-            match role(draft, &entry.key)
-                .into_iter()
-                .chain(role(draft, other))
-                .any(|role| role == Role::Witness)
-            {
+            let roles = [role(draft, &entry.key), role(draft, other)];
+            if roles.contains(&Some(Role::Witness)) {
                 // A witness beside a data site still helps when another one fails.
-                true => out.warning(code::ONE_DOMAIN, place, message, help.to_owned()),
-                false => out.error(code::ONE_DOMAIN, place, message, help.to_owned()),
+                out.warning(code::ONE_DOMAIN, place, message, help.to_owned());
+            } else {
+                out.error(code::ONE_DOMAIN, place, message, help.to_owned());
             }
         } else {
             seen.insert(domain, &entry.key);
