@@ -33,7 +33,10 @@ pub(crate) fn command(root: &Path, install: Install) -> Result<ExitCode, Error> 
     for (name, run) in STAGES {
         let started = Instant::now();
         say::line(&format!("== {name}"));
-        let outcome = run(root)?;
+        let outcome = run(root).unwrap_or_else(|error| {
+            say::line(&format!("{name} could not run: {error}"));
+            Outcome::failed()
+        });
         total.add(&outcome.tally);
         left_out.extend(outcome.left_out);
         times.push((name, started.elapsed()));

@@ -24,14 +24,25 @@ pub(crate) struct Outcome {
 
 impl Outcome {
     fn of(passed: bool) -> Self {
-        let tally = if passed {
-            Tally {
+        if passed {
+            Self::counting(Tally {
                 passed: 1,
                 ..Tally::default()
-            }
+            })
         } else {
-            failed()
-        };
+            Self::failed()
+        }
+    }
+
+    /// One failure.
+    pub(crate) fn failed() -> Self {
+        Self::counting(Tally {
+            failed: 1,
+            ..Tally::default()
+        })
+    }
+
+    fn counting(tally: Tally) -> Self {
         Self {
             tally,
             left_out: Vec::new(),
@@ -47,13 +58,6 @@ impl Outcome {
             },
             left_out: vec![(part.name.to_owned(), reason)],
         }
-    }
-}
-
-fn failed() -> Tally {
-    Tally {
-        failed: 1,
-        ..Tally::default()
     }
 }
 
@@ -123,7 +127,7 @@ fn counted(command: &mut Command) -> Result<Outcome, Error> {
     if !status.success() && reader.tally.failed == 0 {
         // It did not compile, or a test program died without a word.
         say::line(&format!("cargo test ended with {status}"));
-        reader.tally.add(&failed());
+        reader.tally.add(&Outcome::failed().tally);
     }
     Ok(Outcome {
         tally: reader.tally,
@@ -138,7 +142,13 @@ mod tests {
     #[test]
     fn a_run_that_dies_without_a_count_has_failed() {
         let outcome = counted(Command::new("sh").args(["-c", "exit 101"])).unwrap();
-        assert_eq!(outcome.tally, failed());
+        assert_eq!(
+            outcome.tally,
+            Tally {
+                failed: 1,
+                ..Tally::default()
+            }
+        );
     }
 
     #[test]
