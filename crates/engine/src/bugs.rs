@@ -30,7 +30,15 @@ bugs! {
     GrantorIgnoresFloor, "I3", "grantor-ignores-floor";
     GrantorForgetsRestart, "I4", "grantor-forgets-restart";
     GrantorForgetsRenewals, "I4", "grantor-forgets-renewals";
-    HolderIgnoresDrift, "I4", "holder-ignores-drift";
+    MinoritySuffices, "I5", "minority-suffices";
+    AbstentionsShrinkQuorum, "I5", "abstentions-shrink-quorum";
+    OneObserverSuffices, "I6", "one-observer-suffices";
+    IgnoresControls, "I6", "ignores-control-probes";
+    NoConfirmation, "I7", "no-confirmation";
+    ForgetsRecovery, "I7", "forgets-recovery";
+    NoCooldown, "I8", "no-cooldown";
+    CooldownPerSite, "I8", "cooldown-per-site";
+    HolderOverstays, "I4", "holder-overstays";
 }
 
 impl Bugs {

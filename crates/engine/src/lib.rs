@@ -2,6 +2,7 @@
 //! Must not know a clock, a disk, a socket or a driver.
 
 pub mod bugs;
+pub mod detect;
 mod event;
 mod illegal;
 mod journal;

@@ -236,7 +236,7 @@ fn planted_lease_bugs_are_caught() {
         "grantor-shares-epoch",
         "grantor-forgets-restart",
         "grantor-forgets-renewals",
-        "holder-ignores-drift",
+        "holder-overstays",
         "grantor-ignores-floor",
     ] {
         let bugs = Bugs::named(name).unwrap();

@@ -46,8 +46,8 @@ impl Holder {
     /// then, not from the answer: the grantor cannot have granted earlier.
     pub fn granted(&mut self, asked_at: Mono, length: Span) {
         let margin = self.drift.margin(length);
-        let from = if self.bugs.has(Bug::HolderIgnoresDrift) {
-            asked_at + length + margin
+        let from = if self.bugs.has(Bug::HolderOverstays) {
+            asked_at + length + Span(length.0 / 2)
         } else {
             asked_at + length - margin
         };
