@@ -5,7 +5,13 @@ pub mod agent;
 pub mod client;
 pub mod clock;
 pub mod db;
+mod desk;
+pub mod dispatch;
+pub mod lock;
+pub mod observe;
 mod places;
+pub mod state;
 pub mod wire;
 
+pub use desk::{Desk, DeskError, mainstay};
 pub use places::{PlaceError, Places};

@@ -118,9 +118,8 @@ impl Grantor {
         let leases = self.leases.lock().unwrap_or_else(PoisonError::into_inner);
         match leases.get(store) {
             Some(lease) if lease.epoch < below => lease.over,
-            // A newer lease was granted in this life: the older ones came before it.
-            Some(_) => self.restart_over(store),
-            None => self.restart_over(store),
+            // Nothing was granted in this life, or only newer ones: an earlier life's are what is left.
+            Some(_) | None => self.restart_over(store),
         }
     }
 

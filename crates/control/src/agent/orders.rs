@@ -8,8 +8,9 @@ use std::{
     time::Duration,
 };
 
+use futures::future::join_all;
 use mainstay_driver::{ActError, Handle, Order, Progress, Retry};
-use mainstay_model::{Class, EffectId, Span};
+use mainstay_model::{Class, ComponentId, EffectId, Span};
 use tokio::sync::watch;
 
 use super::{
@@ -31,7 +32,7 @@ type Pending = watch::Receiver<Option<Reply>>;
 /// The orders of one agent.
 pub(super) struct Orders {
     site: Arc<Site>,
-    pending: Mutex<BTreeMap<EffectId, Pending>>,
+    pending: Mutex<BTreeMap<EffectId, (Option<ComponentId>, Pending)>>,
 }
 
 impl Orders {
@@ -47,7 +48,7 @@ impl Orders {
         let needs = rules::needs(&self.site.plan, &order.action);
         let admission = match self.site.ledger.admit(&order, needs).await {
             Ok(admission) => admission,
-            Err(error) => return not_done("agent-journal", &error, Retry::MayHelp),
+            Err(error) => return not_done("agent-journal", error, Retry::MayHelp),
         };
         match admission {
             Admission::New => {
@@ -97,6 +98,23 @@ impl Orders {
         }
     }
 
+    /// Waits until no order on this component is being carried out here, so that what is seen is an end and not a
+    /// beginning. False if it takes too long.
+    pub(super) async fn settled(&self, component: &ComponentId, limit: Duration) -> bool {
+        let under_way: Vec<Pending> = {
+            let pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+            let about = pending
+                .values()
+                .filter(|(on, _)| on.as_ref() == Some(component));
+            about.map(|(_, pending)| pending.clone()).collect()
+        };
+        let all = join_all(under_way.into_iter().map(|mut pending| async move {
+            // An error means that the order's task is gone, and that is an end too.
+            let _ = pending.wait_for(Option::is_some).await;
+        }));
+        tokio::time::timeout(limit, all).await.is_ok()
+    }
+
     async fn poll_provider(&self, order: Order, handle: Handle) -> Reply {
         let Some(driver) = self.site.drivers.get(order.action.driver.as_str()) else {
             return unknown("unknown-kind", format!("no kind {}", order.action.driver));
@@ -114,16 +132,17 @@ impl Orders {
 
     fn pending(&self, id: &EffectId) -> Option<Pending> {
         let pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
-        pending.get(id).cloned()
+        pending.get(id).map(|(_, pending)| pending.clone())
     }
 
     /// Runs it in a task of its own, so that it ends whoever listens.
     fn start(self: &Arc<Self>, order: Order) -> Pending {
         let (done, pending) = watch::channel(None);
+        let about = order.action.subject.component().cloned();
         self.pending
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .insert(order.id.clone(), pending.clone());
+            .insert(order.id.clone(), (about, pending.clone()));
         let orders = Arc::clone(self);
         tokio::spawn(async move {
             let reply = orders.carry_out(&order).await;
@@ -198,11 +217,19 @@ async fn wait(id: &EffectId, mut pending: Pending) -> Reply {
     }
 }
 
-fn not_done(code: &str, what: impl ToString, retry: Retry) -> Reply {
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "callers make the words on the spot"
+)]
+fn not_done(code: &str, what: impl std::fmt::Display, retry: Retry) -> Reply {
     Reply::Error(ActError::NotDone(cause(code, what.to_string(), retry)))
 }
 
-fn unknown(code: &str, what: impl ToString) -> Reply {
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "callers make the words on the spot"
+)]
+fn unknown(code: &str, what: impl std::fmt::Display) -> Reply {
     Reply::Error(ActError::Unknown(cause(
         code,
         what.to_string(),

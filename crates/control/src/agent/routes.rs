@@ -1,7 +1,7 @@
 //! An agent's ears: the Unix socket for orders, and the address for health and leases.
 //! Must not know what an answer means.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
@@ -11,17 +11,21 @@ use axum::{
     routing::{get, post},
 };
 use futures::future::join_all;
-use mainstay_model::ComponentId;
+use mainstay_model::{ComponentId, Sample, Scope};
 use tokio_util::sync::CancellationToken;
 
 use super::{grantor::Grantor, orders::Orders, probe, site::Site};
 use crate::{
+    clock,
     db::DbError,
     wire::{
         ActRequest, LeaseRequest, ObserveReply, ObserveRequest, PollRequest, ProbeReply,
         ProbeRequest, Reply,
     },
 };
+
+/// An executor's look waits so long for an order that is under way.
+const UNDER_WAY: Duration = Duration::from_secs(4);
 
 /// What the handlers share.
 #[derive(Clone)]
@@ -72,9 +76,26 @@ async fn observe(
         let heard = ears.site.ledger.heard_of(executor).await;
         heard.map_err(|error| failed(&error))?;
     }
-    let looks = request.scopes.iter().map(|scope| ears.site.observe(scope));
+    let executor = request.executor.is_some();
+    let looks = request
+        .scopes
+        .iter()
+        .map(|scope| look(&ears, scope, executor));
     let samples = join_all(looks).await;
     Ok(Json(ObserveReply { samples }))
+}
+
+/// An executor decides by what it sees, so it waits for what is under way; anybody else sees things as they are.
+async fn look(ears: &Ears, scope: &Scope, executor: bool) -> Sample {
+    if let Some(component) = scope.subject.component().filter(|_| executor)
+        && !ears.orders.settled(component, UNDER_WAY).await
+    {
+        return ears.site.silent(
+            clock::now(),
+            format!("an order on {component} is still being carried out"),
+        );
+    }
+    ears.site.observe(scope).await
 }
 
 async fn act(State(ears): State<Ears>, Json(request): Json<ActRequest>) -> Json<Reply> {

@@ -114,7 +114,7 @@ impl Site {
         }
     }
 
-    fn silent(&self, at: Timestamp, why: String) -> Sample {
+    pub(super) fn silent(&self, at: Timestamp, why: String) -> Sample {
         Sample {
             reading: Reading::Unreachable { since: at, why },
             at,

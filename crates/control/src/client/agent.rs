@@ -75,12 +75,12 @@ impl AgentClient {
 
     /// What the agent says of itself.
     pub async fn status(&self) -> Result<AgentStatus, ClientError> {
-        self.send(self.http.get(self.url("/v1/status"))).await
+        self.send(self.http.get(url("/v1/status"))).await
     }
 
     /// Its journal, from after this entry on.
     pub async fn log(&self, after: u64) -> Result<Vec<LogEntry>, ClientError> {
-        self.send(self.http.get(self.url(&format!("/v1/log?after={after}"))))
+        self.send(self.http.get(url(&format!("/v1/log?after={after}"))))
             .await
     }
 
@@ -94,17 +94,12 @@ impl AgentClient {
         self.post("/v1/stop", &()).await
     }
 
-    fn url(&self, path: &str) -> String {
-        // The host is not looked up: the connection goes to the socket.
-        format!("http://agent{path}")
-    }
-
     async fn post<T: DeserializeOwned>(
         &self,
         path: &str,
         body: &impl Serialize,
     ) -> Result<T, ClientError> {
-        self.send(self.http.post(self.url(path)).json(body)).await
+        self.send(self.http.post(url(path)).json(body)).await
     }
 
     async fn send<T: DeserializeOwned>(
@@ -134,6 +129,11 @@ impl AgentClient {
             ClientError::NoAnswer { socket, why }
         }
     }
+}
+
+/// The host is not looked up: the connection goes to the socket.
+fn url(path: &str) -> String {
+    format!("http://agent{path}")
 }
 
 fn chain(error: &dyn std::error::Error) -> String {

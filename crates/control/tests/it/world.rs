@@ -12,6 +12,7 @@ use std::{
 
 use async_trait::async_trait;
 use mainstay_control::{
+    Desk,
     agent::{Agent, Options},
     client::AgentClient,
 };
@@ -244,7 +245,12 @@ pub(crate) fn plan() -> PlanFile {
     };
     let store = Store {
         declared: declared("ledger", Class::Store, &[PROD, DR]),
-        copy: None,
+        copy: Some(mainstay_model::Copy {
+            every: None,
+            by: Some(CopyBy::Streaming),
+            deletes: None,
+            offline: None,
+        }),
         backup: Vec::new(),
         disposable: false,
         writers: Writers::One,
@@ -351,4 +357,47 @@ pub(crate) fn order(id: EffectId, at: &str, name: &str, op: Op) -> Order {
         fence: None,
         inputs: Vec::new(),
     }
+}
+
+/// The fake's pure half: the standard rules.
+pub(crate) struct FakeKind;
+
+impl Kind for FakeKind {
+    fn name(&self) -> &'static str {
+        "fake"
+    }
+
+    fn classes(&self) -> &'static [Class] {
+        &[Class::Store, Class::Workload, Class::Route]
+    }
+
+    fn schema(&self, _: Class) -> KindSchema {
+        KindSchema {
+            at: json!({}),
+            options: json!({}),
+        }
+    }
+
+    fn traits(&self, _: &Declared) -> Traits {
+        Traits {
+            fence: FenceClass::F0,
+            loss: LossMode::Lag,
+            seal: SealStrength::Enforced,
+            idempotence: Idempotence::Idempotent,
+        }
+    }
+}
+
+/// A desk over the small system's folder.
+pub(crate) fn desk(folder: &Path) -> Desk {
+    Desk::open(plan(), folder, Kinds::new().with(FakeKind)).unwrap()
+}
+
+/// All three agents.
+pub(crate) async fn agents(folder: &Path, world: &Arc<World>) -> Vec<Agent> {
+    let mut agents = Vec::new();
+    for name in [WITNESS, PROD, DR] {
+        agents.push(agent(folder, name, world).await.0);
+    }
+    agents
 }

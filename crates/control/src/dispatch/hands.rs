@@ -1,0 +1,299 @@
+//! Carries out effects: looks, acts and polls, each in a task of its own, and answers with events.
+//! Must not know the run; it sends what it found to the dispatcher.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use futures::future::join_all;
+use mainstay_driver::{ActError, Driver, Handle, Order, Progress, Retry};
+use mainstay_engine::{ActOutcome, Effect, Event, Evidence, Look, ObservedGoals};
+use mainstay_model::{
+    Access, AgentId, Facts, Goal, Kinds, Output, Reading, Runbook, Sample, Scope, SiteId, Span, Tri,
+};
+use tokio::sync::mpsc;
+
+use crate::{clock, desk::own_name};
+
+/// How long until a poll that was not heard is repeated.
+const POLL_AGAIN: Span = Span::from_millis(500);
+
+/// The drivers of all sites, and the rules by which goals are judged.
+#[derive(Clone)]
+pub struct Hands {
+    kinds: Kinds,
+    sites: Arc<BTreeMap<SiteId, Arc<dyn Driver>>>,
+}
+
+impl Hands {
+    /// Acts through these, by site.
+    #[must_use]
+    pub fn new(kinds: Kinds, sites: BTreeMap<SiteId, Arc<dyn Driver>>) -> Self {
+        Self {
+            kinds,
+            sites: Arc::new(sites),
+        }
+    }
+
+    /// Starts an effect. Effects that only tell somebody something are not for hands.
+    pub(super) fn start(
+        &self,
+        effect: Effect,
+        runbook: &Runbook,
+        answers: &mpsc::UnboundedSender<Event>,
+    ) {
+        let (hands, answers) = (self.clone(), answers.clone());
+        match effect {
+            Effect::Observe {
+                step,
+                direction,
+                attempt,
+                look,
+                requires,
+                goals,
+                at,
+            } => {
+                tokio::spawn(async move {
+                    tokio::time::sleep(clock::until(at)).await;
+                    let seen = hands.look(look, &requires, &goals).await;
+                    // The dispatcher is gone only when the process ends: the journal knows the rest.
+                    let _ = answers.send(Event::Observed {
+                        step,
+                        direction,
+                        attempt,
+                        look,
+                        seen,
+                    });
+                });
+            }
+            Effect::Act {
+                id,
+                action,
+                fence,
+                inputs,
+            } => {
+                let at = runbook.steps.get(id.step.index());
+                let driver = at.and_then(|step| hands.sites.get(&step.at).cloned());
+                let order = Order {
+                    id,
+                    action,
+                    fence,
+                    inputs,
+                };
+                tokio::spawn(async move {
+                    let outcome = match driver {
+                        Some(driver) => outcome(driver.act(&order).await),
+                        None => nobody(),
+                    };
+                    let _ = answers.send(acted(&order, outcome));
+                });
+            }
+            Effect::Poll {
+                id,
+                action,
+                fence,
+                handle,
+                at,
+            } => {
+                let site = runbook.steps.get(id.step.index());
+                let driver = site.and_then(|step| hands.sites.get(&step.at).cloned());
+                let order = Order {
+                    id,
+                    action,
+                    fence,
+                    inputs: Vec::new(),
+                };
+                tokio::spawn(async move {
+                    tokio::time::sleep(clock::until(at)).await;
+                    let outcome = match driver {
+                        Some(driver) => poll(driver.as_ref(), &order, handle).await,
+                        None => nobody(),
+                    };
+                    let _ = answers.send(acted(&order, outcome));
+                });
+            }
+            Effect::Ask { .. } | Effect::Ended(_) => {}
+        }
+    }
+
+    /// One look at each scope, all at the same time; then every goal is judged by its sample.
+    async fn look(&self, look: Look, requires: &[Goal], goals: &[Goal]) -> ObservedGoals {
+        let mut scopes: Vec<&Scope> = requires.iter().chain(goals).map(|g| &g.scope).collect();
+        scopes.sort();
+        scopes.dedup();
+        let looks = scopes.iter().map(|scope| self.observe(scope));
+        let samples: BTreeMap<&Scope, Sample> =
+            scopes.iter().copied().zip(join_all(looks).await).collect();
+        let now = clock::now();
+        let judge = |goal: &Goal| match samples.get(&goal.scope) {
+            Some(sample) => {
+                let answer = self.kinds.holds(goal, sample, now);
+                let why = if answer == Tri::Holds {
+                    String::new()
+                } else {
+                    describe(goal, sample)
+                };
+                Evidence { answer, why }
+            }
+            None => Evidence {
+                answer: Tri::CannotTell,
+                why: "nobody looked".to_owned(),
+            },
+        };
+        let asked = if look == Look::Before { requires } else { &[] };
+        ObservedGoals {
+            requires: asked.iter().map(judge).collect(),
+            goals: goals.iter().map(judge).collect(),
+            output: output(goals, &samples),
+        }
+    }
+
+    async fn observe(&self, scope: &Scope) -> Sample {
+        match self.sites.get(&scope.from) {
+            Some(driver) => driver.observe(scope).await,
+            None => {
+                let at = clock::now();
+                Sample {
+                    reading: Reading::Unreachable {
+                        since: at,
+                        why: format!("there is no agent at {}", scope.from),
+                    },
+                    at,
+                    by: by(),
+                }
+            }
+        }
+    }
+}
+
+fn by() -> AgentId {
+    own_name()
+}
+
+fn acted(order: &Order, outcome: ActOutcome) -> Event {
+    Event::Acted {
+        step: order.id.step,
+        direction: order.id.direction,
+        attempt: order.id.attempt,
+        outcome,
+    }
+}
+
+fn nobody() -> ActOutcome {
+    ActOutcome::NotDone {
+        code: "no-agent".to_owned(),
+        what: "there is no agent at the step's site".to_owned(),
+        retry: false,
+    }
+}
+
+async fn poll(driver: &dyn Driver, order: &Order, handle: String) -> ActOutcome {
+    match driver.poll(order, &Handle(handle.clone())).await {
+        // The agent was not there to be asked. That says nothing about what it was asked about.
+        Err(ActError::Unknown(cause)) if silent(&cause.code) => ActOutcome::Running {
+            handle,
+            again_at: clock::now() + POLL_AGAIN,
+            note: Some(cause.what),
+        },
+        answer => outcome(answer),
+    }
+}
+
+/// Codes of [`crate::client::ClientError`]: the question did not get through.
+fn silent(code: &str) -> bool {
+    matches!(code, "agent-not-running" | "agent-silent" | "agent-refused")
+}
+
+fn outcome(answer: Result<Progress, ActError>) -> ActOutcome {
+    match answer {
+        Ok(Progress::Done(output)) => ActOutcome::Done(output),
+        Ok(Progress::Running {
+            handle,
+            again_in,
+            note,
+        }) => ActOutcome::Running {
+            handle: handle.0,
+            again_at: clock::now() + again_in,
+            note,
+        },
+        Err(ActError::NotDone(cause)) => ActOutcome::NotDone {
+            code: cause.code,
+            what: cause.what,
+            retry: cause.retry == Retry::MayHelp,
+        },
+        Err(ActError::StaleEpoch(epoch)) => ActOutcome::StaleEpoch(epoch),
+        Err(ActError::Unknown(cause)) => ActOutcome::Unknown(cause.to_string()),
+    }
+}
+
+/// The position and the values that were seen at the first goals that have some, for later steps.
+fn output(goals: &[Goal], samples: &BTreeMap<&Scope, Sample>) -> Output {
+    let mut output = Output::default();
+    let seen = goals.iter().filter_map(|goal| samples.get(&goal.scope));
+    for facts in seen.filter_map(Sample::facts) {
+        if output.position.is_none() {
+            let store = facts.store.as_ref();
+            output.position = store.and_then(|store| store.position.clone());
+        }
+        for (key, value) in &facts.extra {
+            let entry = output.values.entry(key.clone());
+            entry.or_insert_with(|| value.clone());
+        }
+    }
+    output
+}
+
+/// What was seen instead of the goal, for people.
+fn describe(goal: &Goal, sample: &Sample) -> String {
+    match &sample.reading {
+        Reading::Unreachable { why, .. } => why.clone(),
+        Reading::Known(facts) => {
+            let seen = summary(facts);
+            format!("wanted {}, saw {seen}", wanted(goal))
+        }
+    }
+}
+
+fn wanted(goal: &Goal) -> String {
+    let text = format!("{:?}", goal.is).to_lowercase();
+    text.replace("epoch(", "epoch ").replace("))", ")")
+}
+
+fn summary(facts: &Facts) -> String {
+    let mut seen = Vec::new();
+    if let Some(store) = &facts.store {
+        let access = match store.access {
+            Access::Open => "open",
+            Access::Sealed => "sealed",
+            Access::Replica => "a copy",
+            Access::Stopped => "stopped",
+            Access::Empty => "empty",
+        };
+        let mark = store.mark.as_ref().map_or_else(
+            || "no mark".to_owned(),
+            |mark| format!("epoch {} of {}", mark.epoch, mark.owner),
+        );
+        seen.push(format!("{access}, {mark}"));
+    }
+    if let Some(workload) = &facts.workload {
+        let count = |n: Option<u32>| n.map_or_else(|| "?".to_owned(), |n| n.to_string());
+        seen.push(format!(
+            "{} running, {} ready",
+            count(workload.running),
+            count(workload.ready)
+        ));
+    }
+    if let Some(route) = &facts.route {
+        let weights = route.weights.iter();
+        let weights: Vec<_> = weights.map(|(site, w)| format!("{site} {w}")).collect();
+        seen.push(format!("{} at epoch {}", weights.join(", "), route.epoch));
+    }
+    if let Some(fence) = &facts.fence {
+        seen.push(fence.evidence.clone());
+    }
+    if let Some(mainstay_model::Health::Failed(why)) = &facts.health {
+        seen.push(why.clone());
+    }
+    if seen.is_empty() {
+        return "nothing that tells".to_owned();
+    }
+    seen.join("; ")
+}

@@ -1,0 +1,9 @@
+//! Looks at the whole system through its agents, and at what is remembered, as the planner wants to know it.
+//! Must not know what is planned from it.
+
+mod adopt;
+mod gather;
+mod scopes;
+
+pub use adopt::{AdoptError, Adopted, adopt};
+pub use gather::{Gathered, gather};

@@ -1,0 +1,54 @@
+//! Opens the state, and hands out executor epochs.
+//! Must not know what runs do.
+
+use std::path::Path;
+
+use mainstay_model::ExecutorEpoch;
+
+use super::{StateError, rows, schema::SCHEMA};
+use crate::db::{Db, SlowSync, Stats};
+
+/// A system's state: one `SQLite` file, one writer thread.
+#[derive(Debug)]
+pub struct State {
+    pub(super) db: Db,
+}
+
+impl State {
+    /// Opens or creates the state at this file.
+    pub fn open(path: &Path) -> Result<Self, StateError> {
+        Self::open_with(path, SlowSync::No)
+    }
+
+    /// The same, with commits made slower, to measure.
+    pub fn open_with(path: &Path, slow: SlowSync) -> Result<Self, StateError> {
+        let db = Db::open(path, SCHEMA, slow)?;
+        Ok(Self { db })
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.db.path()
+    }
+
+    /// What its writer did so far.
+    #[must_use]
+    pub fn stats(&self) -> &Stats {
+        self.db.stats()
+    }
+
+    /// A new executor: its epoch is greater than every one before, and durable when this returns (I20).
+    pub async fn next_executor(&self) -> Result<ExecutorEpoch, StateError> {
+        let next = self
+            .db
+            .write(|c| {
+                let last = rows::meta(c, "executor")?.unwrap_or_default();
+                let next = last.try_into().map_or(0, u64::from_be_bytes) + 1;
+                rows::set_meta(c, "executor", &next.to_be_bytes())?;
+                Ok(next)
+            })
+            .await?;
+        Ok(ExecutorEpoch(next))
+    }
+}
