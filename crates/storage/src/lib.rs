@@ -1,1 +1,18 @@
-//! placeholder
+//! One interface over file trees: listed strictly and in order, hashed, copied and verified, never left.
+//! Must not know stores, sites or epochs.
+
+mod copy;
+mod error;
+mod hash;
+mod manifest;
+mod scan;
+#[cfg(test)]
+mod tests;
+mod tree;
+
+pub use copy::{Copied, Deletes, Gate, copy};
+pub use error::TreeError;
+pub use hash::Hashes;
+pub use manifest::{Content, Item, Manifest, take};
+pub use scan::{Entry, Listing, Node, Stamp, scan};
+pub use tree::Tree;
