@@ -8,6 +8,7 @@ use mainstay_model::{Kinds, PlanFile, SiteId};
 
 use crate::{
     dns::{DnsDriver, DnsKind},
+    postgres::{PostgresDriver, PostgresKind},
     process,
     shared::{Home, Place},
     sqlite,
@@ -18,6 +19,7 @@ use crate::{
 pub fn kinds() -> Kinds {
     Kinds::new()
         .with(DnsKind)
+        .with(PostgresKind)
         .with(process::ProcessKind)
         .with(sqlite::SqliteKind)
 }
@@ -29,6 +31,10 @@ pub fn drivers(plan: Arc<PlanFile>, site: SiteId, place: Place) -> Drivers {
     let home = Home::new(plan, site, place);
     Drivers::new()
         .with("dns", Arc::new(DnsDriver::new(&home.plan, home.simple())))
+        .with(
+            "postgres",
+            Arc::new(PostgresDriver::new(&home.plan, home.simple())),
+        )
         .with(
             process::NAME,
             Arc::new(process::ProcessDriver::new(home.clone())),

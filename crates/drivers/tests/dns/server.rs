@@ -98,7 +98,7 @@ impl Server {
             // Rcode 0 and one answer: the zone is loaded.
             if let Ok(length) = socket.recv(&mut answer)
                 && length > 12
-                && answer[3] & 15 == 0
+                && answer[3] % 16 == 0
                 && answer[7] > 0
             {
                 return;
