@@ -68,6 +68,22 @@ pub(crate) struct Yes {
 pub(crate) enum Verb {
     /// Find what is wrong with a plan file.
     Check(verbs::check::CheckArgs),
+    /// Say who is active where, whether it is protected, and what to type next.
+    Status(verbs::status::StatusArgs),
+    /// Compute a move, prove it safe and show it; changes nothing.
+    Plan(verbs::plan::PlanArgs),
+    /// Move as planned: nothing is lost, or it is aborted with the primary intact.
+    Switchover(verbs::moves::SwitchoverArgs),
+    /// Move by force, when a site is gone: may lose data up to an accepted bound.
+    Failover(verbs::moves::FailoverArgs),
+    /// Switch over back to where things were before.
+    Failback(verbs::moves::FailbackArgs),
+    /// Make the site that was left a proven copy again.
+    Reprotect(verbs::moves::ReprotectArgs),
+    /// Take on a system that is already running, or that moved without Mainstay.
+    Adopt(verbs::adopt::AdoptArgs),
+    /// List, show and steer runs.
+    Run(verbs::run::RunArgs),
     /// Be the agent of one site: own its processes, hold its credentials, carry out its steps.
     Agent(verbs::agent::AgentArgs),
     /// Explain an error code.
@@ -84,6 +100,14 @@ impl Verb {
     pub(crate) fn format(&self) -> Format {
         match self {
             Self::Check(args) => args.format,
+            Self::Status(args) => args.format,
+            Self::Plan(args) => args.format(),
+            Self::Switchover(args) => args.common.format,
+            Self::Failover(args) => args.common.format,
+            Self::Failback(args) => args.common.format,
+            Self::Reprotect(args) => args.common.format,
+            Self::Adopt(args) => args.format,
+            Self::Run(args) => args.format,
             Self::Explain(args) => args.format,
             Self::Agent(_) | Self::Completions(_) | Self::DemoPart(_) => Format::default(),
         }

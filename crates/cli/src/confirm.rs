@@ -14,8 +14,11 @@ pub(crate) fn ask(question: &str, yes: Yes) -> Result<(), Failure> {
         return Ok(());
     }
     if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
-        return Err(Failure::usage("MS0004", "this changes the world and there is no terminal to ask at")
-            .next("add `--yes` once you have read the plan"));
+        return Err(Failure::usage(
+            "MS0004",
+            "this changes the world and there is no terminal to ask at",
+        )
+        .next("add `--yes` once you have read the plan"));
     }
     let mut stderr = std::io::stderr().lock();
     let _ = write!(stderr, "{question} Type yes: ");

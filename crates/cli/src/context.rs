@@ -23,8 +23,6 @@ pub(crate) struct Context {
     pub(crate) kinds: Arc<Kinds>,
     /// The folder that relative paths start from.
     pub(crate) base: PathBuf,
-    /// The plan file itself.
-    pub(crate) file: PathBuf,
 }
 
 /// Reads at most as much as a plan file may have, so that a huge file costs nothing.
@@ -66,7 +64,6 @@ impl Context {
                 plan: Arc::new(parsed.plan),
                 kinds: Arc::new(kinds),
                 base,
-                file,
             }),
             Err(problems) => {
                 if !out.is_json() {

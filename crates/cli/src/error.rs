@@ -120,19 +120,3 @@ impl Failure {
         self.exit.into()
     }
 }
-
-/// The codes of the command line itself, with their titles. Each has a page under `docs/errors/`.
-pub(crate) const CODES: &[(&str, &str)] = &[
-    ("MS0001", "an error inside Mainstay"),
-    ("MS0002", "the plan file cannot be read"),
-    ("MS0003", "the plan file has errors"),
-    ("MS0004", "a verb that changes the world needs a yes"),
-    ("MS0005", "the plan file exists already"),
-    ("MS0006", "an unknown name on the command line"),
-    ("MS0007", "an unknown error code"),
-    ("MS0008", "a run ended without reaching its target"),
-    ("MS0009", "no such run"),
-    ("MS0010", "a required agent does not answer"),
-    ("MS0011", "nothing to fail back"),
-    ("MS0012", "the answer was no"),
-];

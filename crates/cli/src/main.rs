@@ -2,10 +2,14 @@
 //! Must not hold a decision of its own; each verb is a file under `verbs`.
 
 mod args;
+mod confirm;
 mod context;
 mod error;
 mod explain;
 mod output;
+mod progress;
+mod session;
+mod show;
 mod verbs;
 
 use std::process::ExitCode;

@@ -23,7 +23,6 @@ pub(crate) struct Output {
     reader: Reader,
     quiet: bool,
     colour: bool,
-    terminal: bool,
 }
 
 /// How a piece of text is meant.
@@ -55,18 +54,12 @@ impl Output {
             reader,
             quiet,
             colour,
-            terminal,
         }
     }
 
     /// Whether a program reads.
     pub(crate) fn is_json(&self) -> bool {
         self.reader == Reader::Program
-    }
-
-    /// Whether lines may be redrawn.
-    pub(crate) fn is_terminal(&self) -> bool {
-        self.terminal && self.reader == Reader::Person
     }
 
     /// How a plan file's problems are drawn.

@@ -4,7 +4,9 @@ use crate::{
     args::{Cli, Verb},
     error::{Exit, Failure},
     output::Output,
-    verbs::{agent, check, completions, demo_part, explain},
+    verbs::{
+        adopt, agent, check, completions, demo_part, explain, moves, plan, run as runs, status,
+    },
 };
 
 /// Runs the verb.
@@ -12,6 +14,14 @@ pub(crate) async fn run(cli: Cli, out: &Output) -> Result<Exit, Failure> {
     let global = &cli.global;
     match cli.verb {
         Verb::Check(args) => check::run(&args, global, out),
+        Verb::Status(args) => status::run(&args, global, out).await,
+        Verb::Plan(args) => plan::run(&args, global, out).await,
+        Verb::Switchover(args) => moves::switchover(&args, global, out).await,
+        Verb::Failover(args) => moves::failover(&args, global, out).await,
+        Verb::Failback(args) => moves::failback(&args, global, out).await,
+        Verb::Reprotect(args) => moves::reprotect(&args, global, out).await,
+        Verb::Adopt(args) => adopt::run(&args, global, out).await,
+        Verb::Run(args) => runs::run(&args, global, out).await,
         Verb::Agent(args) => agent::run(&args, global, out).await,
         Verb::Explain(args) => explain::run(&args, out),
         Verb::Completions(args) => completions::run(&args, out),

@@ -32,12 +32,19 @@ pub(crate) fn run(args: &InitArgs, global: &Global, out: &Output) -> Result<Exit
     let path = &global.plan;
     // Never over an existing file: it may be the only description of somebody's recovery.
     let file = OpenOptions::new().write(true).create_new(true).open(path);
-    file.and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all())).map_err(|error| {
-        match error.kind() {
-            ErrorKind::AlreadyExists => Failure::usage("MS0005", format!("{} exists already", path.display()))
-                .next("name another file with `--plan FILE`, or print it with `--stdout`"),
-            _ => Failure::new("MS0002", format!("failed to write {}: {error}", path.display())),
+    file.and_then(|mut file| {
+        file.write_all(text.as_bytes())
+            .and_then(|()| file.sync_all())
+    })
+    .map_err(|error| match error.kind() {
+        ErrorKind::AlreadyExists => {
+            Failure::usage("MS0005", format!("{} exists already", path.display()))
+                .next("name another file with `--plan FILE`, or print it with `--stdout`")
         }
+        _ => Failure::new(
+            "MS0002",
+            format!("failed to write {}: {error}", path.display()),
+        ),
     })?;
     out.line(format!("wrote {}", path.display()));
     out.line("next: edit it, then `mainstay check`");

@@ -1,10 +1,16 @@
 //! The verbs, one file each.
 
+pub(crate) mod adopt;
 pub(crate) mod agent;
 pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod demo_part;
 pub(crate) mod explain;
+pub(crate) mod moves;
+pub(crate) mod plan;
+pub(crate) mod run;
+pub(crate) mod run_show;
+pub(crate) mod status;
 
 mod dispatch;
 

@@ -1,0 +1,80 @@
+//! `mainstay plan`: computes a move, proves it safe and shows it. Changes nothing.
+
+use crate::{
+    args::{Format, Global},
+    error::{Exit, Failure},
+    output::Output,
+    session::{MoveSpec, Session},
+    show,
+};
+use clap::{Args, ValueEnum};
+
+/// Which move is planned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Which {
+    /// A planned move.
+    Switchover,
+    /// A forced move.
+    Failover,
+    /// A planned move back to where the plan file places things.
+    Failback,
+    /// Making a site a copy again.
+    Reprotect,
+}
+
+/// How the plan is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Shape {
+    /// A tree by phase.
+    Tree,
+    /// The whole plan as one value.
+    Json,
+}
+
+/// Options of `mainstay plan`.
+#[derive(Debug, Args)]
+pub(crate) struct PlanArgs {
+    /// Which move.
+    which: Which,
+    /// The site to move to (for `reprotect`: the site that becomes a copy).
+    #[arg(long, value_name = "SITE", required_unless_present_any = ["home"])]
+    to: Option<String>,
+    /// Only this store or workload.
+    #[arg(long, value_name = "COMPONENT")]
+    only: Option<String>,
+    /// For `failback`: back to where the plan file places things.
+    #[arg(long)]
+    home: bool,
+    /// How it is printed.
+    #[arg(long, value_enum, default_value_t = Shape::Tree)]
+    format: Shape,
+    /// The same as `--format json`.
+    #[arg(long)]
+    json: bool,
+}
+
+impl PlanArgs {
+    /// Whether a program reads.
+    pub(crate) fn format(&self) -> Format {
+        Format {
+            json: self.json || self.format == Shape::Json,
+        }
+    }
+}
+
+pub(crate) async fn run(args: &PlanArgs, global: &Global, out: &Output) -> Result<Exit, Failure> {
+    let session = Session::open(global, out)?;
+    let spec = MoveSpec {
+        which: args.which,
+        to: args.to.as_deref(),
+        only: args.only.as_deref(),
+        accept_loss: None,
+        discard: None,
+    };
+    let planned = session.plan_to_show(&spec).await?;
+    match args.format {
+        _ if args.format().json => out.value(&planned),
+        Shape::Tree | Shape::Json => show::planned(&planned, out),
+    }
+    Ok(Exit::Done)
+}

@@ -1,0 +1,228 @@
+//! How runs are listed, shown and watched.
+
+use std::time::Duration;
+
+use mainstay_control::state::RunRow;
+use mainstay_engine::{Run, RunPhase, StepState, StepView};
+use mainstay_model::{Direction, Phase, RunId, Step};
+use serde::Serialize;
+
+use crate::{
+    error::{Exit, Failure},
+    output::{Output, Tone},
+    progress,
+    session::{Session, is_over},
+    show::rounded,
+};
+
+/// How often a watched run is looked at.
+const LOOK: Duration = Duration::from_millis(300);
+
+#[derive(Serialize)]
+struct Row {
+    run: String,
+    mode: mainstay_model::MoveMode,
+    phase: RunPhase,
+    by: String,
+    created: String,
+    updated: String,
+}
+
+impl From<&RunRow> for Row {
+    fn from(row: &RunRow) -> Self {
+        Self {
+            run: row.run.to_string(),
+            mode: row.mode,
+            phase: row.phase,
+            by: row.by.to_string(),
+            created: row.created.to_string(),
+            updated: row.updated.to_string(),
+        }
+    }
+}
+
+/// `mainstay run list`.
+pub(crate) fn list(session: &Session, out: &Output) -> Result<Exit, Failure> {
+    let runs = session
+        .desk
+        .state
+        .runs()
+        .map_err(|error| Failure::new(error.code(), error))?;
+    let rows: Vec<Row> = runs.iter().map(Row::from).collect();
+    if rows.is_empty() {
+        out.line("no runs yet");
+    }
+    for (row, run) in rows.iter().zip(&runs) {
+        let mode = mode_word(run.mode);
+        out.line(format!(
+            "{:<16} {mode:<10} {} (by {}, {})",
+            row.run,
+            progress::word(run.phase),
+            row.by,
+            row.created
+        ));
+    }
+    out.value(&rows);
+    Ok(Exit::Done)
+}
+
+fn mode_word(mode: mainstay_model::MoveMode) -> &'static str {
+    match mode {
+        mainstay_model::MoveMode::Switchover => "switchover",
+        mainstay_model::MoveMode::Failover => "failover",
+        mainstay_model::MoveMode::Reprotect => "reprotect",
+    }
+}
+
+#[derive(Serialize)]
+struct Shown {
+    version: u32,
+    run: String,
+    phase: RunPhase,
+    committed: bool,
+    steps: Vec<ShownStep>,
+}
+
+#[derive(Serialize)]
+struct ShownStep {
+    id: u32,
+    phase: Phase,
+    title: String,
+    at: String,
+    state: StepState,
+    undoing: bool,
+    started: Option<mainstay_model::Timestamp>,
+    ended: Option<mainstay_model::Timestamp>,
+    note: String,
+    code: Option<String>,
+}
+
+/// `mainstay run show`.
+pub(crate) fn show(session: &Session, run: &RunId, out: &Output) -> Result<Exit, Failure> {
+    let replayed = session
+        .desk
+        .state
+        .replay(run)
+        .map_err(|error| Failure::new(error.code(), error))?;
+    let row = session
+        .desk
+        .state
+        .run(run)
+        .map_err(|error| Failure::new(error.code(), error))?;
+    let steps: Vec<ShownStep> = replayed
+        .steps()
+        .zip(&replayed.runbook().steps)
+        .map(|(view, step)| shown(&view, step))
+        .collect();
+    draw(&replayed, run, out);
+    out.value(&Shown {
+        version: 1,
+        run: run.to_string(),
+        phase: row.phase,
+        committed: replayed.is_committed(),
+        steps,
+    });
+    Ok(Exit::Done)
+}
+
+fn shown(view: &StepView<'_>, step: &Step) -> ShownStep {
+    ShownStep {
+        id: view.id.0,
+        phase: step.phase,
+        title: step.title(),
+        at: step.at.to_string(),
+        state: view.state.clone(),
+        undoing: view.direction == Direction::Undo,
+        started: view.started,
+        ended: view.ended,
+        note: view.note.to_owned(),
+        code: view.code.map(str::to_owned),
+    }
+}
+
+fn draw(run: &Run, name: &RunId, out: &Output) {
+    out.line(out.paint(
+        Tone::Strong,
+        &format!("run {name} {}", progress::word(run.phase())),
+    ));
+    let mut phase = None;
+    for (view, step) in run.steps().zip(&run.runbook().steps) {
+        if phase != Some(step.phase) {
+            out.line(format!("{}", step.phase));
+            phase = Some(step.phase);
+        }
+        let (tone, word) = state_word(&view.state);
+        let took = match (view.started, view.ended) {
+            (Some(started), Some(ended)) => rounded(ended.since(started)),
+            _ => String::new(),
+        };
+        let note = if tone == Tone::Good { "" } else { view.note };
+        let line = format!(
+            "  {:>4} {:<44} {word:<12} {took:>8} {note}",
+            view.id.0,
+            step.title()
+        );
+        out.line(out.paint(tone, line.trim_end()));
+    }
+    for (step, question) in run.questions() {
+        out.line(format!("step {} asks: {}", step.0, question.text));
+        out.line(format!(
+            "next: `mainstay run answer {name} {}` ({})",
+            step.0, question.yes
+        ));
+    }
+}
+
+fn state_word(state: &StepState) -> (Tone, &'static str) {
+    match state {
+        StepState::Pending => (Tone::Dim, "pending"),
+        StepState::Already => (Tone::Good, "already so"),
+        StepState::Started => (Tone::Warn, "started"),
+        StepState::Succeeded => (Tone::Good, "done"),
+        StepState::Failed { .. } => (Tone::Bad, "failed"),
+        StepState::Unknown => (Tone::Warn, "unknown"),
+        StepState::AwaitingPerson => (Tone::Warn, "asks"),
+        StepState::Skipped { .. } => (Tone::Warn, "skipped"),
+        StepState::UndoStarted => (Tone::Warn, "undoing"),
+        StepState::Undone => (Tone::Good, "undone"),
+        StepState::UndoFailed { .. } => (Tone::Bad, "undo failed"),
+        StepState::UndoUnknown => (Tone::Warn, "undo unknown"),
+    }
+}
+
+/// `mainstay run watch`: reads only; whoever executes the run goes on undisturbed.
+pub(crate) async fn watch(session: &Session, run: &RunId, out: &Output) -> Result<Exit, Failure> {
+    let mut seen: Vec<StepState> = Vec::new();
+    loop {
+        let replayed = session
+            .desk
+            .state
+            .replay(run)
+            .map_err(|error| Failure::new(error.code(), error))?;
+        seen.resize(replayed.runbook().steps.len(), StepState::Pending);
+        for (view, step) in replayed.steps().zip(&replayed.runbook().steps) {
+            let before = &mut seen[view.id.index()];
+            if *before != view.state {
+                let (tone, word) = state_word(&view.state);
+                out.line(format!(
+                    "{}: {} {}",
+                    step.title(),
+                    out.paint(tone, word),
+                    view.note
+                ));
+                *before = view.state;
+            }
+        }
+        let phase = replayed.phase();
+        let rests = replayed.resting().is_some();
+        if is_over(phase) || rests {
+            out.line(format!("run {run} {}", progress::word(phase)));
+            out.value(&serde_json::json!({ "run": run, "phase": phase }));
+            return Ok(progress::exit_of(phase));
+        }
+        tokio::select! {
+            () = tokio::time::sleep(LOOK) => {}
+            () = crate::context::stopped() => return Ok(Exit::Interrupted),
+        }
+    }
+}
