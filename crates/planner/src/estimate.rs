@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 
 use mainstay_model::{
-    ComponentId, LossBound, Necessity, Phase, PlanFile, Runbook, SiteId, Span, Step, StepId,
+    ComponentId, LossBound, Necessity, Objectives, Phase, PlanFile, Runbook, SiteId, Span, Step,
+    StepId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -104,29 +105,29 @@ pub(crate) fn critical_path(steps: &[Step]) -> (Span, Vec<StepId>) {
 #[must_use]
 pub fn forecast(file: &PlanFile, runbook: &Runbook, measured: usize) -> Forecast {
     let (rto, critical) = critical_path(&runbook.steps);
-    let (mut rto_objective, mut rpo_objective) = (Span::MAX, Span::MAX);
+    let mut tightest = Objectives {
+        rpo: Span::MAX,
+        rto: Span::MAX,
+    };
     for name in runbook.target.keys() {
         let store = file.stores.get(name).map(|store| store.objectives);
         let workload = file.workloads.get(name).map(|workload| workload.objectives);
         for objectives in store.into_iter().chain(workload) {
-            rto_objective = rto_objective.min(objectives.rto);
-            rpo_objective = rpo_objective.min(objectives.rpo);
+            tightest.rto = tightest.rto.min(objectives.rto);
+            tightest.rpo = tightest.rpo.min(objectives.rpo);
         }
     }
-    if rto_objective.is_unbounded() {
-        rto_objective = file.objectives.rto;
-    }
-    if rpo_objective.is_unbounded() {
-        rpo_objective = file.objectives.rpo;
+    if tightest.rto.is_unbounded() {
+        tightest = file.objectives;
     }
     let loss = runbook.loss.as_ref().map_or(Span::ZERO, worst);
     Forecast {
         rto,
-        rto_objective,
-        rto_verdict: Verdict::of(rto, rto_objective),
+        rto_objective: tightest.rto,
+        rto_verdict: Verdict::of(rto, tightest.rto),
         loss,
-        rpo_objective,
-        rpo_verdict: Verdict::of(loss, rpo_objective),
+        rpo_objective: tightest.rpo,
+        rpo_verdict: Verdict::of(loss, tightest.rpo),
         critical,
         measured,
         guessed: runbook.steps.len() - measured.min(runbook.steps.len()),

@@ -71,6 +71,21 @@ pub(crate) fn check(file: &PlanFile, observed: &Observed, moves: &Moves, mode: M
     found
 }
 
+/// Both ends of a reprotect answer, and the owner is who Mainstay thinks it is.
+pub(crate) fn check_reprotect(observed: &Observed, site: &SiteId, moves: &Moves) -> Vec<Refusal> {
+    let owners = moves.stores.values().map(|store| &store.from);
+    let sites: BTreeSet<&SiteId> = owners.chain([site]).collect();
+    let silent_sites = sites.into_iter().filter(|site| !observed.answers(site));
+    let mut refusals: Vec<Refusal> = silent_sites.map(silent).collect();
+    for (name, store) in &moves.stores {
+        if store.epochs.from.0 == 0 {
+            let refusal = Refusal::new(Code::NotAdopted, format!("{name} was never owned"));
+            refusals.push(refusal.unless(format!("mainstay adopt {name}")));
+        }
+    }
+    refusals
+}
+
 fn silent(site: &SiteId) -> Refusal {
     Refusal::new(
         Code::SiteSilent,

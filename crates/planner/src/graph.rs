@@ -33,7 +33,6 @@ pub(crate) enum Layer {
     Promote,
     ShiftStores,
     Reconcile,
-    Rebind,
     Activate,
     Verify,
     Commit,
@@ -44,6 +43,7 @@ pub(crate) enum Layer {
     Salvage,
     Rebuild,
     Protect,
+    Restart,
 }
 
 impl Layer {
@@ -60,8 +60,7 @@ impl Layer {
             Phase::CatchUp => Self::CatchUp,
             Phase::Promote => Self::Promote,
             Phase::Reconcile => Self::Reconcile,
-            Phase::Rebind => Self::Rebind,
-            Phase::Activate => Self::Activate,
+            Phase::Rebind | Phase::Activate => Self::Activate,
             Phase::Verify => Self::Verify,
             Phase::Commit => Self::Commit,
             Phase::Shift => Self::Shift,
@@ -107,9 +106,21 @@ impl Place {
     }
 }
 
+/// Where a node is numbered within its layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Rank {
+    /// Before the others.
+    First,
+    /// In the order of insertion.
+    Middle,
+    /// After the others.
+    Last,
+}
+
 /// A node.
 #[derive(Debug)]
 pub(crate) struct Node {
+    pub(crate) rank: Rank,
     pub(crate) place: Place,
     pub(crate) draft: Draft,
     pub(crate) after: Vec<NodeId>,
@@ -131,6 +142,7 @@ impl Graph {
         let id = NodeId(u32::try_from(self.nodes.len()).unwrap_or(u32::MAX));
         let inputs = wanted_outputs(&draft.goals);
         self.nodes.push(Node {
+            rank: Rank::Middle,
             place,
             draft,
             after,
@@ -164,10 +176,18 @@ impl Graph {
         }
     }
 
+    /// Makes one node wait for another.
+    pub(crate) fn wait(&mut self, node: NodeId, before: NodeId) {
+        let after = &mut self.nodes[node.0 as usize].after;
+        if !after.contains(&before) {
+            after.push(before);
+        }
+    }
+
     /// The steps, numbered so that each names only earlier ones.
     pub(crate) fn finish(self, timeout: impl Fn(&Node) -> Span) -> Vec<Step> {
         let mut order: Vec<usize> = (0..self.nodes.len()).collect();
-        order.sort_by_key(|at| self.nodes[*at].place.layer);
+        order.sort_by_key(|at| (self.nodes[*at].place.layer, self.nodes[*at].rank));
         let mut number = vec![StepId(0); self.nodes.len()];
         for (place, at) in (0_u32..).zip(&order) {
             number[*at] = StepId(place);
@@ -222,6 +242,7 @@ fn step(place: usize, node: Node, timeout: Span, number: &[StepId]) -> Step {
         draft,
         after,
         inputs,
+        ..
     } = node;
     let mut after: Vec<StepId> = after.iter().map(|id| renumber(StepId(id.0))).collect();
     after.sort_unstable();

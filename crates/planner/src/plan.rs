@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use mainstay_model::{
-    Kinds, MoveMode, OnFailure, PlanFile, RUNBOOK_VERSION, Runbook, SiteId, Weights,
+    Kinds, LossBound, MoveMode, OnFailure, PlanFile, RUNBOOK_VERSION, Runbook, SiteId, Step,
+    Weights,
 };
 use serde::{Deserialize, Serialize};
 
@@ -36,66 +37,136 @@ pub fn plan(
     observed: &Observed,
     request: &Request,
 ) -> Result<Planned, Refusals> {
-    let refuse = |list: Vec<Refusal>| Refusals { list, loss: None };
     let unknown = gate::kinds_known(file, kinds);
     if !unknown.is_empty() {
         return Err(refuse(unknown));
     }
     let topology = Topology::of(file)?;
-    let moves = target::resolve(file, &topology, observed, request).map_err(refuse)?;
-    let mut found = gate::check(file, observed, &moves, request.mode);
-    let mut bound = None;
-    if request.mode == MoveMode::Failover {
-        let loss = loss::of_moves(file, kinds, observed, &moves);
-        let unaccepted = loss::check(observed, &loss, request.acceptance.as_ref());
-        found.refusals.extend(unaccepted);
-        bound = Some(loss);
+    let world = World {
+        file,
+        kinds,
+        observed,
+        topology: &topology,
+    };
+    let draft = match request.mode {
+        MoveMode::Switchover | MoveMode::Failover => world.movement(request)?,
+        MoveMode::Reprotect => world.reprotect(request)?,
+    };
+    world.finish(request, draft)
+}
+
+fn refuse(list: Vec<Refusal>) -> Refusals {
+    Refusals { list, loss: None }
+}
+
+/// The inputs, with the plan file turned round.
+struct World<'a> {
+    file: &'a PlanFile,
+    kinds: &'a Kinds,
+    observed: &'a Observed,
+    topology: &'a Topology<'a>,
+}
+
+/// What was built, before it is proven.
+struct Draft {
+    moves: Moves,
+    steps: Vec<Step>,
+    loss: Option<LossBound>,
+    warnings: Vec<Refusal>,
+}
+
+impl World<'_> {
+    fn movement(&self, request: &Request) -> Result<Draft, Refusals> {
+        let (file, observed) = (self.file, self.observed);
+        let moves = target::resolve(file, self.topology, observed, request).map_err(refuse)?;
+        let mut found = gate::check(file, observed, &moves, request.mode);
+        let mut loss = None;
+        if request.mode == MoveMode::Failover {
+            let bound = loss::of_moves(file, self.kinds, observed, &moves);
+            let unaccepted = loss::check(observed, &bound, request.acceptance.as_ref());
+            found.refusals.extend(unaccepted);
+            loss = Some(bound);
+        }
+        if !found.refusals.is_empty() {
+            return Err(Refusals {
+                list: found.refusals,
+                loss,
+            });
+        }
+        let control = control_site(file, observed, &main_target(file, &moves)?);
+        Ok(Draft {
+            steps: self.build(&moves, request.mode, control).whole_move(),
+            moves,
+            loss,
+            warnings: found.warnings,
+        })
     }
-    if !found.refusals.is_empty() {
-        return Err(Refusals {
-            list: found.refusals,
-            loss: bound,
-        });
+
+    fn reprotect(&self, request: &Request) -> Result<Draft, Refusals> {
+        let (file, observed) = (self.file, self.observed);
+        let (site, moves) = target::reprotected(file, observed, request).map_err(refuse)?;
+        let refusals = gate::check_reprotect(observed, &site, &moves);
+        if !refusals.is_empty() {
+            return Err(refuse(refusals));
+        }
+        let control = control_site(file, observed, &site);
+        let build = self.build(&moves, request.mode, control);
+        Ok(Draft {
+            steps: build.whole_reprotect(&site, &request.divergence),
+            moves,
+            loss: None,
+            warnings: Vec::new(),
+        })
     }
-    let control = control_site(file, observed, &main_target(file, &moves)?);
-    let inputs = (file, kinds, observed);
-    let build = Build::new(inputs, &topology, &moves, request.mode, control);
-    let mut steps = build.whole_move();
-    let measured = estimate::apply_measured(&mut steps, observed);
-    let (estimate, _) = estimate::critical_path(&steps);
-    let forced = request.mode == MoveMode::Failover;
-    let runbook = Runbook {
-        version: RUNBOOK_VERSION,
-        system: file.system.clone(),
-        plan_hash: file.hash.clone(),
-        mode: request.mode,
-        leaves: leaves(&moves),
-        before: with_routes(&moves, &moves.before, |route| &route.before),
-        target: with_routes(&moves, &moves.after, |route| &route.after),
-        epochs: (moves.stores.iter())
-            .map(|(name, store)| (name.clone(), store.epochs))
-            .collect(),
-        loss: bound,
-        acceptance: request.acceptance.clone().filter(|_| forced),
-        on_failure: if forced {
-            OnFailure::Hold
+
+    fn build<'b>(&'b self, moves: &'b Moves, mode: MoveMode, control: SiteId) -> Build<'b> {
+        let inputs = (self.file, self.kinds, self.observed);
+        Build::new(inputs, self.topology, moves, mode, control)
+    }
+
+    /// Estimates, proves and packs what was built.
+    fn finish(&self, request: &Request, draft: Draft) -> Result<Planned, Refusals> {
+        let Draft {
+            moves,
+            mut steps,
+            loss,
+            warnings,
+        } = draft;
+        let measured = estimate::apply_measured(&mut steps, self.observed);
+        let (estimate, _) = estimate::critical_path(&steps);
+        let epochs = moves.stores.iter();
+        let runbook = Runbook {
+            version: RUNBOOK_VERSION,
+            system: self.file.system.clone(),
+            plan_hash: self.file.hash.clone(),
+            mode: request.mode,
+            leaves: leaves(&moves),
+            before: with_routes(&moves, &moves.before, |route| &route.before),
+            target: with_routes(&moves, &moves.after, |route| &route.after),
+            epochs: epochs
+                .map(|(name, store)| (name.clone(), store.epochs))
+                .collect(),
+            acceptance: request.acceptance.clone().filter(|_| loss.is_some()),
+            loss,
+            on_failure: match request.mode {
+                MoveMode::Switchover => OnFailure::Retreat,
+                MoveMode::Failover | MoveMode::Reprotect => OnFailure::Hold,
+            },
+            estimate,
+            steps,
+        };
+        let proof = if self.observed.bugs.has("skip-proof") {
+            Proof::default()
         } else {
-            OnFailure::Retreat
-        },
-        estimate,
-        steps,
-    };
-    let proof = if observed.bugs.has("skip-proof") {
-        Proof::default()
-    } else {
-        prove(&runbook, file).map_err(|race| unsafe_plan(&runbook, &race))?
-    };
-    Ok(Planned {
-        forecast: estimate::forecast(file, &runbook, measured),
-        proof,
-        runbook,
-        warnings: found.warnings,
-    })
+            prove(&runbook, self.file).map_err(|race| unsafe_plan(&runbook, &race))?
+        };
+        Ok(Planned {
+            forecast: estimate::forecast(self.file, &runbook, measured),
+            proof,
+            runbook,
+            warnings,
+        })
+    }
 }
 
 /// The refusal that a race leads to. Correct planners never show it; a kind that contributes too little makes them.

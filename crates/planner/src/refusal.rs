@@ -35,47 +35,47 @@ macro_rules! codes {
 
 codes! {
     /// The site is not in the plan file.
-    UnknownSite = "unknown-site": "a move names sites of the plan file";
+    UnknownSite = "MS2001": "a move names sites of the plan file";
     /// The site only votes.
-    WitnessTarget = "witness-target": "a witness holds no data and cannot be active";
+    WitnessTarget = "MS2002": "a witness holds no data and cannot be active";
     /// The component is not in the plan file.
-    UnknownComponent = "unknown-component": "a move names stores and workloads of the plan file";
+    UnknownComponent = "MS2003": "a move names stores and workloads of the plan file";
     /// No kind of that name.
-    UnknownKind = "unknown-kind": "every component has a kind that this binary knows";
+    UnknownKind = "MS2004": "every component has a kind that this binary knows";
     /// Everything is there already.
-    NothingToMove = "nothing-to-move": "a move changes where something is active";
+    NothingToMove = "MS2005": "a move changes where something is active";
     /// The component has no options for that site.
-    NotDeployable = "not-deployable": "a component moves only to a site that it is declared at";
+    NotDeployable = "MS2006": "a component moves only to a site that it is declared at";
     /// Several sites for a store with one writer, or none at all.
-    BadPlacement = "bad-placement": "a component is active somewhere, and a store with one writer at one site only";
+    BadPlacement = "MS2007": "a component is active somewhere, and a store with one writer at one site only";
     /// Components behind one route would part.
-    RouteSplit = "route-split": "what one route serves moves together";
+    RouteSplit = "MS2008": "what one route serves moves together";
     /// `after` goes round in a circle.
-    StartOrderCycle = "start-order-cycle": "a start order has a beginning";
+    StartOrderCycle = "MS2009": "a start order has a beginning";
     /// A site that the move needs does not answer.
-    SiteSilent = "site-silent": "a move needs the agents of the sites that it acts on";
+    SiteSilent = "MS2010": "a move needs the agents of the sites that it acts on";
     /// The target was fenced and not reprotected since.
-    SiteQuarantined = "site-quarantined": "a fenced site is not used until it is reprotected";
+    SiteQuarantined = "MS2011": "a fenced site is not used until it is reprotected";
     /// Nobody ever took the store into Mainstay's care.
-    NotAdopted = "not-adopted": "a store has an owner and an epoch before it is moved";
+    NotAdopted = "MS2012": "a store has an owner and an epoch before it is moved";
     /// The store's mark is not the one Mainstay left.
-    MovedExternally = "moved-externally": "a store is where Mainstay left it";
+    MovedExternally = "MS2013": "a store is where Mainstay left it";
     /// The destination has nothing of the store.
-    NothingToPromote = "nothing-to-promote": "a store is promoted where there is something of it";
+    NothingToPromote = "MS2014": "a store is promoted where there is something of it";
     /// A planned move of a store that has no copy there.
-    CopyMissing = "copy-missing": "a planned move loses nothing";
+    CopyMissing = "MS2015": "a planned move loses nothing";
     /// A forced move without an acceptance.
-    LossNotAccepted = "loss-not-accepted": "a forced move starts only with an acceptance of its loss";
+    LossNotAccepted = "MS2016": "a forced move starts only with an acceptance of its loss";
     /// The acceptance does not cover the loss bound.
-    LossAboveAcceptance = "loss-above-acceptance": "an acceptance covers the loss bound of every store";
+    LossAboveAcceptance = "MS2017": "an acceptance covers the loss bound of every store";
     /// The acceptance has run out.
-    AcceptanceExpired = "acceptance-expired": "an acceptance is good until it runs out";
+    AcceptanceExpired = "MS2018": "an acceptance is good until it runs out";
     /// A recovery point is worse than the accepted one.
-    RecoveryPointWorse = "recovery-point-worse": "an acceptance is good while no recovery point gets worse";
+    RecoveryPointWorse = "MS2019": "an acceptance is good while no recovery point gets worse";
     /// Nothing to be made a copy again.
-    NothingToReprotect = "nothing-to-reprotect": "a reprotect makes a site that was left a copy again";
+    NothingToReprotect = "MS2020": "a reprotect makes a site that was left a copy again";
     /// Two steps could race.
-    UnsafePlan = "unsafe-plan": "a runbook is proven safe for every order that its edges allow";
+    UnsafePlan = "MS2021": "a runbook is proven safe for every order that its edges allow";
 }
 
 impl fmt::Display for Code {

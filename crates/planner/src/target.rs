@@ -4,10 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use mainstay_model::{
-    ComponentId, CopyOffline, Epoch, EpochPlan, MoveMode, PlanFile, SiteId, Weights, Writers,
+    Access, ComponentId, CopyOffline, Epoch, EpochPlan, MoveMode, PlanFile, SiteId, Weights,
+    Writers,
 };
 
-use crate::{Code, Observed, Placement, Refusal, Request, Target, topology::Topology};
+use crate::{Code, Observed, Placement, Protection, Refusal, Request, Target, topology::Topology};
 
 /// A store that moves.
 #[derive(Debug, Clone)]
@@ -147,6 +148,67 @@ pub(crate) fn resolve(
     } else {
         Err(refusals)
     }
+}
+
+/// The site that a reprotect is about, and the stores that become copies there: each as a change from its owner to
+/// that site, which in a reprotect changes no ownership.
+pub(crate) fn reprotected(
+    file: &PlanFile,
+    observed: &Observed,
+    request: &Request,
+) -> Result<(SiteId, Moves), Vec<Refusal>> {
+    let (site, only) = match &request.target {
+        Target::To(site) => (site, None),
+        Target::Only { component, to } => (to, Some(component)),
+        Target::Home | Target::Placement(_) => {
+            let evidence = "a reprotect names the site that becomes a copy again";
+            return Err(vec![Refusal::new(Code::UnknownSite, evidence)]);
+        }
+    };
+    if !file.sites.contains_key(site) {
+        let evidence = format!("{site} is not a site of {}", file.system);
+        return Err(vec![Refusal::new(Code::UnknownSite, evidence)]);
+    }
+    let mut moves = Moves {
+        before: placement_now(file, observed),
+        ..Moves::default()
+    };
+    for (name, store) in &file.stores {
+        let owners = moves.before.get(name).into_iter().flat_map(active);
+        let owners: Vec<&SiteId> = owners.collect();
+        let ([from], true) = (owners.as_slice(), store.declared.at.contains_key(site)) else {
+            continue;
+        };
+        let wanted = only.is_none_or(|only| only == name);
+        let spans = store.writers != Writers::One && store.spans.contains(site);
+        if !wanted || *from == site || spans || is_protected(observed, name, from, site) {
+            continue;
+        }
+        let movement = StoreMove {
+            from: (*from).clone(),
+            to: site.clone(),
+            epochs: epochs(observed, name),
+        };
+        moves.stores.insert(name.clone(), movement);
+    }
+    if moves.stores.is_empty() {
+        let evidence = format!("every store at {site} is active there or a proven copy already");
+        return Err(vec![Refusal::new(Code::NothingToReprotect, evidence)]);
+    }
+    Ok((site.clone(), moves))
+}
+
+/// Whether the site in service has a proven copy of the owner's already.
+fn is_protected(observed: &Observed, name: &ComponentId, owner: &SiteId, site: &SiteId) -> bool {
+    let now = observed.stores.get(name);
+    let sample = now.and_then(|now| now.at.get(site));
+    let facts = sample.and_then(|sample| sample.facts()?.store.as_ref());
+    let replica = facts.is_some_and(|facts| {
+        let point = facts.recovery.as_ref();
+        facts.access == Access::Replica && point.is_some_and(|point| point.source == *owner)
+    });
+    let said = now.is_some_and(|now| now.protection == Protection::Protected);
+    replica && said && !observed.quarantined(site)
 }
 
 /// The components that change, with their new weights.

@@ -147,10 +147,10 @@ pub(crate) fn groups(file: &PlanFile) -> Vec<(Option<&GroupId>, Vec<&ComponentId
 }
 
 /// Sets of stores that are connected by groups, restricted to those that `keep` accepts. Each such store is in one.
-pub(crate) fn clusters<'a>(
-    file: &'a PlanFile,
+pub(crate) fn clusters(
+    file: &PlanFile,
     keep: impl Fn(&ComponentId) -> bool,
-) -> Vec<Vec<&'a ComponentId>> {
+) -> Vec<Vec<&ComponentId>> {
     let stores: Vec<&ComponentId> = file.stores.keys().filter(|name| keep(name)).collect();
     let place: BTreeMap<&ComponentId, usize> = stores
         .iter()

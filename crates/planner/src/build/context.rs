@@ -165,7 +165,7 @@ impl<'a> Build<'a> {
     }
 
     /// A check that acts on nothing.
-    pub(crate) fn check(&self, site: &SiteId, goals: Vec<Goal>) -> Draft {
+    pub(crate) fn check(site: &SiteId, goals: Vec<Goal>) -> Draft {
         Draft {
             body: Body::Check,
             goals,

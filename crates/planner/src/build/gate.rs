@@ -44,7 +44,7 @@ impl<'a> Build<'a> {
                     subject: Subject::Site(site.clone()),
                     ..Place::system(Phase::Gate)
                 };
-                let draft = self.check(&site, vec![goal]);
+                let draft = Self::check(&site, vec![goal]);
                 checks.push(self.graph.add(place, draft, Vec::new()));
             }
         }
@@ -56,7 +56,7 @@ impl<'a> Build<'a> {
                 } else {
                     &store.from
                 };
-                let draft = self.check(site, goals);
+                let draft = Self::check(site, goals);
                 checks.push(
                     self.graph
                         .add(Place::of(Phase::Gate, name), draft, Vec::new()),
@@ -79,8 +79,8 @@ impl<'a> Build<'a> {
         }
         let open = goal(&store.from, Predicate::Open(store.epochs.from));
         let declared = file.stores.get(name);
-        let copied = declared.is_some_and(|store| store.copy.is_some() && !store.disposable);
-        let copies = copied.then(|| Predicate::Copies {
+        let has_copy = declared.is_some_and(|store| store.copy.is_some() && !store.disposable);
+        let copies = has_copy.then(|| Predicate::Copies {
             of: store.from.clone(),
             within: Span::MAX,
         });
@@ -225,7 +225,7 @@ impl<'a> Build<'a> {
 }
 
 /// The goal that a site's agent answers, asked of itself.
-fn reachable(site: &SiteId) -> Option<Goal> {
+pub(super) fn reachable(site: &SiteId) -> Option<Goal> {
     Some(Goal {
         scope: Scope {
             driver: KindName::new("agent").ok()?,

@@ -44,7 +44,7 @@ enum Way {
     Forward,
 }
 
-impl<'a> Build<'a> {
+impl Build<'_> {
     /// Traffic leaves the sites that are left, as far as there is somewhere else to go.
     pub(crate) fn drain(&mut self) {
         let moves = self.moves;

@@ -256,7 +256,7 @@ impl<'a> Build<'a> {
             let promoted = stores.filter_map(|store| self.promoted.get(store).copied());
             let promoted: Vec<NodeId> = promoted.collect();
             let first = group.stores.iter().find(|s| self.promoted.contains_key(*s));
-            if let (Some(first), Some(node)) = (first, self.group_check(name, promoted)) {
+            if let (Some(first), Some(node)) = (first, self.group_check(name, &promoted)) {
                 checks.entry(first).or_default().push(node);
             }
         }
@@ -275,7 +275,7 @@ impl<'a> Build<'a> {
         }
     }
 
-    fn group_check(&mut self, group: &GroupId, promoted: Vec<NodeId>) -> Option<NodeId> {
+    fn group_check(&mut self, group: &GroupId, promoted: &[NodeId]) -> Option<NodeId> {
         let check = self.file.groups.get(group)?.check.as_ref()?;
         let to = self
             .moves
@@ -291,7 +291,7 @@ impl<'a> Build<'a> {
             undo: Undo::Nothing,
             ..draft
         });
-        self.graph.chain(&place, drafts.collect(), &promoted)
+        self.graph.chain(&place, drafts.collect(), promoted)
     }
 }
 

@@ -102,7 +102,7 @@ impl<'a> Build<'a> {
                         continue;
                     }
                     let drafts = self.rebinding(name, site);
-                    let place = Place::of(Phase::Rebind, name).in_layer(Layer::Activate);
+                    let place = Place::of(Phase::Rebind, name);
                     up.extend(self.start(&place, drafts, &after));
                 }
             }

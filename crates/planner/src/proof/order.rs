@@ -235,9 +235,8 @@ mod tests {
             }
             for b in 0..14 {
                 for before in steps[b].after.clone() {
-                    for a in 0..14 {
-                        let through = reach[a][before.index()];
-                        reach[a][b] |= through || a == before.index();
+                    for (a, row) in reach.iter_mut().enumerate() {
+                        row[b] |= row[before.index()] || a == before.index();
                     }
                 }
             }
