@@ -25,11 +25,13 @@ macro_rules! bugs {
 }
 
 bugs! {
-    ActBeforeDurable, "I16", "act-before-durable";
     GrantorSharesEpoch, "I2", "grantor-shares-epoch";
+    GrantorTakesOlderEpoch, "I2", "grantor-takes-older-epoch";
     GrantorIgnoresFloor, "I3", "grantor-ignores-floor";
+    ActWithoutToken, "I3", "act-without-token";
     GrantorForgetsRestart, "I4", "grantor-forgets-restart";
     GrantorForgetsRenewals, "I4", "grantor-forgets-renewals";
+    HolderOverstays, "I4", "holder-overstays";
     MinoritySuffices, "I5", "minority-suffices";
     AbstentionsShrinkQuorum, "I5", "abstentions-shrink-quorum";
     OneObserverSuffices, "I6", "one-observer-suffices";
@@ -38,7 +40,31 @@ bugs! {
     ForgetsRecovery, "I7", "forgets-recovery";
     NoCooldown, "I8", "no-cooldown";
     CooldownPerSite, "I8", "cooldown-per-site";
-    HolderOverstays, "I4", "holder-overstays";
+    AcceptanceNeverExpires, "I9", "acceptance-never-expires";
+    AcceptanceCoversAnything, "I9", "acceptance-covers-anything";
+    PromoteWithoutAcceptance, "I9", "promote-without-acceptance";
+    ActAgainOnResume, "I14", "act-again-on-resume";
+    AttemptNotCounted, "I14", "attempt-not-counted";
+    RetryBlindly, "I15", "retry-blindly";
+    UnseenIsDone, "I15", "unseen-is-done";
+    ActBeforeDurable, "I16", "act-before-durable";
+    DurableOffByOne, "I16", "durable-off-by-one";
+    ReplaySkipsTicks, "I17", "replay-skips-ticks";
+    ReplayForgetsOutputs, "I17", "replay-forgets-outputs";
+    JournalUnchecked, "I18", "journal-unchecked";
+    JournalCutsAnything, "I18", "journal-cuts-anything";
+    RunbookUnpinned, "I19", "runbook-unpinned";
+    RunbookPinnedByLength, "I19", "runbook-pinned-by-length";
+    OldExecutorResumes, "I20", "old-executor-resumes";
+    ExecutorKept, "I20", "executor-kept";
+    RetreatForgetsUnknown, "I22", "retreat-forgets-unknown";
+    RetreatInAnyOrder, "I22", "retreat-in-any-order";
+    UndoUnseen, "I22", "undo-unseen";
+    OwnApprovalCounts, "I26", "own-approval-counts";
+    ApprovalForAnyRunbook, "I26", "approval-for-any-runbook";
+    ApprovalNeverExpires, "I26", "approval-never-expires";
+    NoTimeouts, "I29", "no-timeouts";
+    LooksForever, "I29", "looks-forever";
 }
 
 impl Bugs {

@@ -16,7 +16,10 @@
 use mainstay_model::Timestamp;
 use mainstay_proof::{Broken, Damaged, Hash, Head, Link, link};
 
-use crate::{Event, Illegal, Seq};
+use crate::{
+    Event, Illegal, Seq,
+    bugs::{Bug, Bugs},
+};
 
 /// The version of the framing.
 pub const JOURNAL_VERSION: u8 = 1;
@@ -138,7 +141,11 @@ pub(crate) fn frame(head: &mut Head, now: Timestamp, event: &Event) -> Result<En
 }
 
 /// Checks that a stored entry follows `head`, moves the head on, and reads it.
-pub(crate) fn unframe(head: &mut Head, bytes: &[u8]) -> Result<(Timestamp, Event), Damage> {
+pub(crate) fn unframe(
+    head: &mut Head,
+    bytes: &[u8],
+    bugs: Bugs,
+) -> Result<(Timestamp, Event), Damage> {
     let entry = head.seq + 1;
     if let Some(found) = bytes.first().filter(|found| **found != JOURNAL_VERSION) {
         return Err(Damage::Version {
@@ -148,7 +155,11 @@ pub(crate) fn unframe(head: &mut Head, bytes: &[u8]) -> Result<(Timestamp, Event
     }
     let parts = split(bytes).filter(|parts| parts.rest.is_empty());
     let parts = parts.ok_or(Damage::Length { entry })?;
-    head.follow(JOURNAL_DOMAIN, &parts.link)?;
+    if bugs.has(Bug::JournalUnchecked) {
+        (head.seq, head.hash) = (head.seq + 1, parts.link.hash);
+    } else {
+        head.follow(JOURNAL_DOMAIN, &parts.link)?;
+    }
     let event = serde_json::from_slice(parts.event).map_err(|error| Damage::Event {
         entry,
         why: error.to_string(),
@@ -195,6 +206,16 @@ pub struct Log<'a> {
 /// Splits a byte log into entries. A torn tail is cut if the durable head lies before it: such an entry was never
 /// confirmed to anyone. Anything else that is torn is damage (I18).
 pub fn read_log(bytes: &[u8], durable: Seq) -> Result<Log<'_>, Damage> {
+    read_log_with(bytes, durable, Bugs::NONE)
+}
+
+/// The same, with planted bugs.
+pub fn read_log_with(bytes: &[u8], durable: Seq, bugs: Bugs) -> Result<Log<'_>, Damage> {
+    let durable = if bugs.has(Bug::JournalCutsAnything) {
+        Seq(0)
+    } else {
+        durable
+    };
     let (mut entries, mut head, mut at) = (Vec::new(), Head::default(), 0);
     while at < bytes.len() {
         let rest = &bytes[at..];

@@ -16,6 +16,6 @@ pub use event::{
     RunPhase, Seq, StepState,
 };
 pub use illegal::{BadRun, Illegal};
-pub use journal::{Damage, Entry, JOURNAL_DOMAIN, JOURNAL_VERSION, Log, read_log};
+pub use journal::{Damage, Entry, JOURNAL_DOMAIN, JOURNAL_VERSION, Log, read_log, read_log_with};
 pub use mainstay_proof::Head;
 pub use run::{Run, StepView};

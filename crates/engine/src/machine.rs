@@ -27,7 +27,7 @@
 
 use mainstay_model::{Direction, Tri};
 
-use crate::{Look, StepState};
+use crate::{Bugs, Look, StepState, bugs::Bug};
 
 /// Where a step is on its way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -173,6 +173,7 @@ pub(crate) struct About {
     /// What becomes of it when its outcome cannot be told.
     pub(crate) fate: Fate,
     pub(crate) permit: Permit,
+    pub(crate) bugs: Bugs,
 }
 
 /// When a look is taken.
@@ -195,6 +196,8 @@ pub(crate) enum Task {
     Look(Look, Pause),
     /// Record the intent and act.
     Act,
+    /// Act on an intent that was recorded before: only a planted bug does that.
+    Repeat,
     /// Poll the handle.
     Poll,
     /// Ask a person.
@@ -330,6 +333,7 @@ fn seen_settling(at: Place, goals: Tri, about: &About) -> Next {
         Tri::DoesNot if !about.handle && about.again => at.look(Look::Before, Pause::Try),
         Tri::DoesNot if !about.handle => at.fail(Why::GoalNotReached),
         // What may still go on, or cannot be seen, is looked at again; acting again would be a guess (I15).
+        _ if about.bugs.has(Bug::UnseenIsDone) => at.to(Stage::Done, Task::None),
         Tri::DoesNot | Tri::CannotTell if about.late => at.unresolved(about),
         Tri::DoesNot | Tri::CannotTell => at.look(Look::Settle, Pause::Look),
     }
@@ -345,6 +349,9 @@ fn acted(at: Place, said: Said, about: &About) -> Result<Next, Unexpected> {
     }
     Ok(match said {
         Said::Done if about.leaving || !about.goals => at.to(Stage::Done, Task::None),
+        Said::Done if at.direction == Direction::Undo && about.bugs.has(Bug::UndoUnseen) => {
+            at.to(Stage::Done, Task::None)
+        }
         Said::Done => at.look(Look::After, Pause::None),
         Said::Running => at.to(Stage::Polling, Task::Poll),
         Said::NotDone { may_pass: true } if about.again && !about.leaving => {
@@ -354,6 +361,9 @@ fn acted(at: Place, said: Said, about: &About) -> Result<Next, Unexpected> {
         Said::Stale => at.fail(Why::Stale),
         // It is being settled already, and this says nothing new.
         Said::Unknown if at.stage == Stage::Settling => return Err(Unexpected),
+        Said::Unknown if about.bugs.has(Bug::RetryBlindly) && about.again => {
+            at.to(Stage::Acting, Task::Act)
+        }
         Said::Unknown => settle(at, about),
     })
 }
@@ -391,6 +401,9 @@ fn late(at: Place, about: &About) -> Result<Next, Unexpected> {
 fn resumed(at: Place, about: &About) -> Result<Next, Unexpected> {
     match at.stage {
         Stage::Looking => Ok(at.look(Look::Before, Pause::None)),
+        Stage::Acting if about.bugs.has(Bug::ActAgainOnResume) => {
+            Ok(at.to(Stage::Acting, Task::Repeat))
+        }
         Stage::Acting => Ok(settle(at, about)),
         Stage::Polling | Stage::Recalling => Ok(at.to(Stage::Recalling, Task::Poll)),
         Stage::Confirming => Ok(at.look(Look::After, Pause::None)),

@@ -195,7 +195,7 @@ impl Grantor {
         if let Some(owner) = &known.owner
             && *owner != *wanted
         {
-            let older = wanted.epoch < owner.epoch;
+            let older = wanted.epoch < owner.epoch && !self.bugs.has(Bug::GrantorTakesOlderEpoch);
             let same = wanted.epoch == owner.epoch && !self.bugs.has(Bug::GrantorSharesEpoch);
             if older || same {
                 return Err(Refused::Owned(owner.clone()));

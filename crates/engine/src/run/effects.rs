@@ -133,7 +133,10 @@ impl RunState {
 
     /// The token: forward the step's own, back the epoch that the retreat takes, which voids what arrives late.
     fn fence(&self, step: &Step, turn: &Turn<'_>) -> Option<Fence> {
-        let fence = step.fence.as_ref()?;
+        let fence = step
+            .fence
+            .as_ref()
+            .filter(|_| !self.bugs.has(Bug::ActWithoutToken))?;
         let epoch = match self.steps[step.id.index()].place.direction {
             Direction::Forward => fence.epoch,
             Direction::Undo => turn

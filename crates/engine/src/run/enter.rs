@@ -8,6 +8,7 @@ use super::{
     effects::{look_pause, try_pause},
     state::{Commit, Mode, RunState, StepRun, Turn},
 };
+use crate::bugs::Bug;
 use crate::machine::{
     Next, Pause, Permit, Place, Signal, Stage, Task, Unexpected, Why, transition,
 };
@@ -65,7 +66,7 @@ impl RunState {
         match next.task {
             Task::None => {}
             Task::Look(look, _) => self.emit_look(step, look, at, turn),
-            Task::Act => self.emit_act(step, turn),
+            Task::Act | Task::Repeat => self.emit_act(step, turn),
             Task::Poll => self.emit_poll(step, turn),
             Task::Ask => self.emit_ask(step, turn),
             Task::Queue => self.schedule.queue(id),
@@ -74,9 +75,10 @@ impl RunState {
     }
 
     fn record_intent(&mut self, id: StepId, now: Timestamp) {
-        let executor = self.executor;
+        let (executor, bugs) = (self.executor, self.bugs);
         let run = &mut self.steps[id.index()];
         match run.place.direction {
+            Direction::Forward if run.attempts > 0 && bugs.has(Bug::AttemptNotCounted) => {}
             Direction::Forward => run.attempts += 1,
             Direction::Undo => run.undo_attempts += 1,
         }
@@ -107,6 +109,7 @@ impl RunState {
     }
 
     fn set_deadline(&mut self, step: &Step, signal: Signal, was: Place, next: Next, at: Timestamp) {
+        let bugs = self.bugs;
         let run = &mut self.steps[step.id.index()];
         let anew = was.stage != next.place.stage && next.place.stage != Stage::Polling;
         let again = matches!(next.task, Task::Look(_, Pause::Try) | Task::Act);
@@ -118,6 +121,7 @@ impl RunState {
         let looks = matches!(next.task, Task::Look(..));
         let timer = run
             .deadline
+            .filter(|_| !bugs.has(Bug::NoTimeouts))
             .map(|at| if looks { at + LOOK_GRACE } else { at });
         self.schedule.set_timer(step.id, run.timer, timer);
         run.timer = timer;

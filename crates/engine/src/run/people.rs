@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     Answer, Event, Illegal, RunPhase,
+    bugs::Bug,
     machine::{Permit, Signal, Stage, Word},
 };
 use mainstay_model::{OnFailure, Timestamp};
@@ -49,13 +50,13 @@ impl RunState {
         if self.mode != Mode::AwaitingApproval {
             return Err(Illegal::NoApprovalAwaited);
         }
-        if *by == self.created.by {
+        if *by == self.created.by && !self.bugs.has(Bug::OwnApprovalCounts) {
             return Err(Illegal::OwnApproval(by.clone()));
         }
-        if *runbook != self.created.runbook {
+        if *runbook != self.created.runbook && !self.bugs.has(Bug::ApprovalForAnyRunbook) {
             return Err(Illegal::OtherRunbook);
         }
-        if until <= now {
+        if until <= now && !self.bugs.has(Bug::ApprovalNeverExpires) {
             return Err(Illegal::ApprovalExpired(until));
         }
         self.approved = Some((by.clone(), until));
@@ -65,13 +66,15 @@ impl RunState {
 
     /// A new executor carries on. What was begun and has no outcome is unknown from here on (I15, I20).
     fn resume(&mut self, executor: ExecutorEpoch, turn: &mut Turn<'_>) -> Result<(), Illegal> {
-        if executor <= self.executor {
+        if executor <= self.executor && !self.bugs.has(Bug::OldExecutorResumes) {
             return Err(Illegal::OldExecutor {
                 current: self.executor,
                 found: executor,
             });
         }
-        self.executor = executor;
+        if !self.bugs.has(Bug::ExecutorKept) {
+            self.executor = executor;
+        }
         let waiting = self.schedule.active().union(&self.blocked).copied();
         for id in waiting.collect::<Vec<_>>() {
             self.nudge(id, Signal::Resumed, turn);

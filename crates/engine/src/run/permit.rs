@@ -4,7 +4,7 @@
 use mainstay_model::{Acceptance, LossBound, MoveMode, Output, Phase, RecoveryPoint, Step};
 
 use super::state::{Commit, RunState, Turn};
-use crate::{Approval, machine::Permit};
+use crate::{Approval, bugs::Bug, machine::Permit};
 
 impl RunState {
     /// Whether a step may record its intent.
@@ -16,11 +16,13 @@ impl RunState {
             let runbook = turn.runbook;
             let good = match (&runbook.acceptance, &runbook.loss) {
                 (Some(acceptance), Some(loss)) => {
-                    turn.now < acceptance.until
-                        && covers(acceptance, loss)
-                        && still_reached(acceptance, step, seen)
+                    let current =
+                        turn.now < acceptance.until || self.bugs.has(Bug::AcceptanceNeverExpires);
+                    let covered = covers(acceptance, loss) && still_reached(acceptance, step, seen)
+                        || self.bugs.has(Bug::AcceptanceCoversAnything);
+                    current && covered
                 }
-                _ => false,
+                _ => self.bugs.has(Bug::PromoteWithoutAcceptance),
             };
             if !good {
                 return Permit::NoAcceptance;
@@ -32,10 +34,9 @@ impl RunState {
     fn is_approved(&self, turn: &Turn<'_>) -> bool {
         self.created.approval == Approval::NotNeeded
             || self.commit == Commit::Behind
-            || self
-                .approved
-                .as_ref()
-                .is_some_and(|(_, until)| turn.now < *until)
+            || self.approved.as_ref().is_some_and(|(_, until)| {
+                turn.now < *until || self.bugs.has(Bug::ApprovalNeverExpires)
+            })
     }
 }
 

@@ -3,10 +3,14 @@
 
 use std::collections::BTreeMap;
 
-use mainstay_model::{Phase, Runbook, Step, StepId, Subject, Undo};
+use mainstay_model::{Direction, Phase, Runbook, Step, StepId, Subject, Undo};
 
 use super::state::{Mode, RunState, Turn};
-use crate::{RunPhase, machine::Signal};
+use crate::{
+    RunPhase,
+    bugs::Bug,
+    machine::{Signal, Stage},
+};
 
 impl RunState {
     /// Turns the run round: lets go of what is only looked at, leaves what was begun to end by itself, and starts undoing.
@@ -17,6 +21,9 @@ impl RunState {
         self.guards = guards(turn.runbook);
         let guarded: Vec<StepId> = self.guards.values().flatten().copied().collect();
         self.schedule.reverse(turn.runbook, guarded.into_iter());
+        if self.bugs.has(Bug::RetreatInAnyOrder) {
+            self.schedule.queue_all(turn.runbook);
+        }
         let waiting = std::mem::take(&mut self.blocked);
         let under_way = self.schedule.active().clone();
         for id in under_way.union(&waiting) {
@@ -28,6 +35,11 @@ impl RunState {
     /// The next step back: undoes it if it may have changed something, else clears it.
     pub(crate) fn take_back(&mut self, id: StepId, turn: &mut Turn<'_>) {
         let step = &turn.runbook.steps[id.index()];
+        if self.bugs.has(Bug::RetreatInAnyOrder)
+            && self.steps[id.index()].place.direction == Direction::Undo
+        {
+            return;
+        }
         if self.schedule.active().contains(&id) {
             // It is still on its way forward; its turn comes when that has ended.
             return;
@@ -43,6 +55,9 @@ impl RunState {
         let run = &self.steps[step.id.index()];
         match step.undo {
             Undo::Nothing => false,
+            Undo::Act { .. } if self.bugs.has(Bug::RetreatForgetsUnknown) => {
+                run.place.stage == Stage::Done
+            }
             Undo::Act { .. } => run.attempts > 0,
             Undo::Irreversible => run.touched,
         }

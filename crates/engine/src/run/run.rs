@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     BadRun, Created, Damage, Effect, Event, Illegal, RunPhase, Seq,
-    bugs::Bugs,
+    bugs::{Bug, Bugs},
     journal::{Entry, frame, unframe},
 };
 
@@ -86,7 +86,7 @@ impl Run {
         let runbook = runbook.into();
         let mut entries = entries.into_iter();
         let mut head = Head::default();
-        let (now, first) = unframe(&mut head, entries.next().ok_or(Damage::Empty)?)?;
+        let (now, first) = unframe(&mut head, entries.next().ok_or(Damage::Empty)?, bugs)?;
         let Event::Created(created) = first else {
             return Err(Damage::Event {
                 entry: 1,
@@ -94,7 +94,10 @@ impl Run {
             });
         };
         let found = runbook.hash().map(|hash| hash.0).unwrap_or_default();
-        if found != created.runbook.0 || check(&runbook).is_err() {
+        let pinned = found == created.runbook.0
+            || bugs.has(Bug::RunbookUnpinned)
+            || bugs.has(Bug::RunbookPinnedByLength) && found.len() == created.runbook.0.len();
+        if !pinned || check(&runbook).is_err() {
             return Err(Damage::Runbook {
                 journal: created.runbook.0,
                 found,
@@ -103,7 +106,10 @@ impl Run {
         let mut run = Self::empty(runbook, &created, bugs);
         run.begin(now);
         for bytes in entries {
-            let (now, event) = unframe(&mut head, bytes)?;
+            let (now, event) = unframe(&mut head, bytes, bugs)?;
+            if event == Event::Ticked && bugs.has(Bug::ReplaySkipsTicks) {
+                continue;
+            }
             run.apply(Seq(head.seq), &event, now)
                 .map_err(|why| Damage::Refused {
                     entry: head.seq,
@@ -114,6 +120,9 @@ impl Run {
         }
         run.effects.clear();
         run.held.clear();
+        if bugs.has(Bug::ReplayForgetsOutputs) {
+            run.state.forget_outputs();
+        }
         run.head = head;
         run.durable = Seq(head.seq);
         Ok(run)
@@ -196,11 +205,9 @@ impl Run {
     /// durable (I16), an end once the entry that ends is.
     pub fn take_effects(&mut self) -> Vec<Effect> {
         let mut effects = std::mem::take(&mut self.effects);
-        while self
-            .held
-            .front()
-            .is_some_and(|(seq, _)| *seq <= self.durable)
-        {
+        let slack = u64::from(self.state.bugs.has(Bug::DurableOffByOne));
+        let durable = Seq(self.durable.0 + slack);
+        while self.held.front().is_some_and(|(seq, _)| *seq <= durable) {
             effects.extend(self.held.pop_front().map(|(_, effect)| effect));
         }
         effects

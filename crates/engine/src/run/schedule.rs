@@ -71,6 +71,11 @@ impl Schedule {
         self.ready_if_free(runbook);
     }
 
+    /// Lets every step go at once: only a planted bug does that.
+    pub(crate) fn queue_all(&mut self, runbook: &Runbook) {
+        self.ready = runbook.steps.iter().map(|step| step.id).collect();
+    }
+
     fn ready_if_free(&mut self, runbook: &Runbook) {
         let free = runbook
             .steps

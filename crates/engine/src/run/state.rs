@@ -11,7 +11,7 @@ use mainstay_model::{
 use super::schedule::Schedule;
 use crate::{
     Approval, Created, Effect, RunPhase, Seq,
-    bugs::Bugs,
+    bugs::{Bug, Bugs},
     machine::{About, Fate, Permit, Place, Shape, Stage},
 };
 
@@ -221,12 +221,21 @@ impl RunState {
             goals: !goals(step, run.place.direction).is_empty(),
             once: self.once.contains(&step.id),
             again: run.tries < self.created.limits.retries,
-            late: run.deadline.is_some_and(|at| turn.now >= at),
+            late: run.deadline.is_some_and(|at| turn.now >= at)
+                && !self.bugs.has(Bug::LooksForever),
             handle: run.handle.is_some(),
             leaving: forward && self.mode == Mode::Retreating,
             irreversible: matches!(step.undo, Undo::Irreversible),
             fate,
             permit,
+            bugs: self.bugs,
+        }
+    }
+
+    /// Forgets what steps found: only a planted bug does that.
+    pub(crate) fn forget_outputs(&mut self) {
+        for run in &mut self.steps {
+            run.output = Output::default();
         }
     }
 
