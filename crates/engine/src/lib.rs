@@ -8,6 +8,7 @@ mod illegal;
 mod journal;
 pub mod lease;
 mod machine;
+mod pages;
 mod run;
 
 pub use bugs::Bugs;
@@ -18,4 +19,5 @@ pub use event::{
 pub use illegal::{BadRun, Illegal};
 pub use journal::{Damage, Entry, JOURNAL_DOMAIN, JOURNAL_VERSION, Log, read_log, read_log_with};
 pub use mainstay_proof::Head;
+pub use pages::state_machines;
 pub use run::{Run, StepView};

@@ -166,6 +166,8 @@ pub(crate) struct About {
     pub(crate) late: bool,
     /// A long operation is known, which may still go on.
     pub(crate) handle: bool,
+    /// An intent was recorded before.
+    pub(crate) attempted: bool,
     /// The run retreats and this is still the way forward.
     pub(crate) leaving: bool,
     /// Undoing has been declared impossible.
@@ -198,8 +200,10 @@ pub(crate) enum Task {
     Act,
     /// Act on an intent that was recorded before: only a planted bug does that.
     Repeat,
-    /// Poll the handle.
+    /// Poll the handle when its provider said.
     Poll,
+    /// Poll the handle after a short while that grows.
+    PollAgain,
     /// Ask a person.
     Ask,
     /// Send it back to the queue.
@@ -263,9 +267,10 @@ pub(crate) fn transition(at: Place, signal: Signal, about: &About) -> Result<Nex
         Signal::Retreat => retreat(at),
         Signal::Undo => undo(at, about),
         Signal::Retry => match at.stage {
-            Stage::Failed | Stage::Unresolved => {
-                Ok(at.to(Stage::Looking, Task::Look(Look::Before, Pause::None)))
-            }
+            Stage::Failed | Stage::Unresolved => Ok(match at.direction {
+                Direction::Forward => at.to(Stage::Idle, Task::Queue),
+                Direction::Undo => at.look(Look::Before, Pause::None),
+            }),
             _ => Err(Unexpected),
         },
         Signal::Skip => match at.stage {
@@ -299,8 +304,8 @@ fn seen_before(at: Place, requires: Tri, goals: Tri, about: &About) -> Next {
     }
     if goals == Tri::Holds {
         return match at.direction {
-            Direction::Forward => at.to(Stage::Held, Task::None),
-            Direction::Undo => at.to(Stage::Done, Task::None),
+            Direction::Forward if !about.attempted => at.to(Stage::Held, Task::None),
+            Direction::Forward | Direction::Undo => at.to(Stage::Done, Task::None),
         };
     }
     match requires {
@@ -363,6 +368,10 @@ fn acted(at: Place, said: Said, about: &About) -> Result<Next, Unexpected> {
         Said::Unknown if at.stage == Stage::Settling => return Err(Unexpected),
         Said::Unknown if about.bugs.has(Bug::RetryBlindly) && about.again => {
             at.to(Stage::Acting, Task::Act)
+        }
+        // A poll that fails says nothing about the operation. It is repeated while there is time.
+        Said::Unknown if matches!(at.stage, Stage::Polling | Stage::Recalling) && !about.late => {
+            at.to(at.stage, Task::PollAgain)
         }
         Said::Unknown => settle(at, about),
     })

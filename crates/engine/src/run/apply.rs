@@ -74,7 +74,11 @@ impl RunState {
                 self.begin_retreat(turn);
             }
         }
-        self.start(turn);
+        if self.may_start() {
+            self.start(turn);
+        } else {
+            self.withdraw(turn);
+        }
         if self.mode == Mode::Running && self.left == 0 {
             self.finish(match self.exceptions {
                 0 => RunPhase::Succeeded,
@@ -157,7 +161,6 @@ impl RunState {
         let run = &self.steps[asked.step.index()];
         if permit == Permit::Wait && run.place.stage == Stage::Idle {
             self.mode = Mode::AwaitingApproval;
-            self.withdraw(turn);
         }
         Ok(())
     }
@@ -187,16 +190,15 @@ impl RunState {
         self.signal(asked.step, Signal::Acted(said), Permit::Go, news, turn)
             .map_err(|_| Illegal::NotAwaited(asked.step))?;
         if let ActOutcome::StaleEpoch(epoch) = outcome {
-            self.supersede(*epoch, turn);
+            self.supersede(*epoch);
         }
         Ok(())
     }
 
     /// Somebody newer is at work: nothing new is started, and nothing is undone.
-    fn supersede(&mut self, epoch: Epoch, turn: &mut Turn<'_>) {
+    fn supersede(&mut self, epoch: Epoch) {
         self.superseded = Some(epoch);
         self.turning = false;
-        self.withdraw(turn);
     }
 
     fn ticked(&mut self, turn: &mut Turn<'_>) -> Result<(), Illegal> {

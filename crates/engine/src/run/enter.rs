@@ -67,7 +67,7 @@ impl RunState {
             Task::None => {}
             Task::Look(look, _) => self.emit_look(step, look, at, turn),
             Task::Act | Task::Repeat => self.emit_act(step, turn),
-            Task::Poll => self.emit_poll(step, turn),
+            Task::Poll | Task::PollAgain => self.emit_poll(step, turn),
             Task::Ask => self.emit_ask(step, turn),
             Task::Queue => self.schedule.queue(id),
         }
@@ -103,6 +103,14 @@ impl RunState {
             Task::Look(_, Pause::Try) => {
                 run.tries += 1;
                 now + try_pause(run.tries)
+            }
+            Task::PollAgain => {
+                let at = now + look_pause(run.looks);
+                run.looks += 1;
+                if let Some((_, when)) = &mut run.handle {
+                    *when = at;
+                }
+                at
             }
             _ => now,
         }

@@ -20,7 +20,7 @@ impl RunState {
             Event::Approved { by, runbook, until } => self.approve(by, runbook, *until, turn.now),
             Event::Resumed { executor, .. } => self.resume(*executor, turn),
             Event::Answered { step, answer, .. } => self.answer(*step, answer, turn),
-            Event::Paused { .. } => self.pause(turn),
+            Event::Paused { .. } => self.pause(),
             Event::Unpaused { .. } => match self.hold {
                 Hold::Paused => {
                     self.hold = Hold::Free;
@@ -96,12 +96,11 @@ impl RunState {
             .map_err(|_| Illegal::NotAwaited(id))
     }
 
-    fn pause(&mut self, turn: &mut Turn<'_>) -> Result<(), Illegal> {
+    fn pause(&mut self) -> Result<(), Illegal> {
         match (self.mode, self.hold) {
             (Mode::AwaitingApproval, _) | (_, Hold::Paused) => Err(Illegal::AlreadyPaused),
             (_, Hold::Free) => {
                 self.hold = Hold::Paused;
-                self.withdraw(turn);
                 Ok(())
             }
         }

@@ -224,6 +224,7 @@ impl RunState {
             late: run.deadline.is_some_and(|at| turn.now >= at)
                 && !self.bugs.has(Bug::LooksForever),
             handle: run.handle.is_some(),
+            attempted: run.attempts > 0,
             leaving: forward && self.mode == Mode::Retreating,
             irreversible: matches!(step.undo, Undo::Irreversible),
             fate,
