@@ -1,9 +1,9 @@
 //! The wall clock, in the model's units. The pure crates are given what this returns.
 //! Must not know what a time is for.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use mainstay_model::{Span, Timestamp};
+use mainstay_model::Timestamp;
 
 /// The time now, by this machine's clock.
 #[must_use]
@@ -18,29 +18,4 @@ pub fn now() -> Timestamp {
 #[must_use]
 pub fn until(at: Timestamp) -> Duration {
     at.since(now()).duration()
-}
-
-/// A clock that never jumps: starts at the wall clock's time and then only counts. For lengths of time within one
-/// process, such as leases.
-#[derive(Debug, Clone, Copy)]
-pub struct Steady {
-    start: Timestamp,
-    since: Instant,
-}
-
-impl Steady {
-    /// Starts counting.
-    #[must_use]
-    pub fn start() -> Self {
-        Self {
-            start: now(),
-            since: Instant::now(),
-        }
-    }
-
-    /// The time now, by this clock.
-    #[must_use]
-    pub fn now(&self) -> Timestamp {
-        self.start + Span::from(self.since.elapsed())
-    }
 }

@@ -11,6 +11,7 @@ pub mod lock;
 pub mod observe;
 mod places;
 pub mod state;
+pub mod watch;
 pub mod wire;
 
 pub use desk::{Desk, DeskError, mainstay};

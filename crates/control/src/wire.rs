@@ -141,7 +141,7 @@ pub struct LogEntry {
 pub struct ProbeTarget {
     /// What the answer is filed under.
     pub name: String,
-    /// `http://`, `https://` or `tcp://HOST:PORT`.
+    /// `http://`, `https://`, `tcp://HOST:PORT` or `unix:PATH`.
     pub address: String,
     /// After so many milliseconds it did not answer.
     pub timeout_ms: u64,

@@ -1,150 +1,178 @@
 //! Grants leases to the owners of stores, and fences them by letting a lease run out (fence class F1).
 //! Must not know why a store is fenced.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use async_trait::async_trait;
 use mainstay_driver::{ActError, Driver, Order, Progress, Retry};
+use mainstay_engine::lease::{
+    Drift, Expiry, Grantor as Machine, LeaseRecord, Mono, Owner, Refused, Save,
+};
 use mainstay_model::{
     ComponentId, Epoch, Facts, FenceClass, FenceFacts, Op, Output, PlanFile, Reading, Sample,
-    Scope, SiteId, Span, Timestamp,
+    Scope, SiteId, Span,
 };
+use tokio::sync::Mutex;
 
 use super::{
     ledger::Ledger,
     site::{agent_id, cause},
 };
 use crate::{
-    clock::{self, Steady},
+    clock,
+    db::DbError,
     wire::{LeaseGranted, LeaseRefused, LeaseRequest},
 };
 
-/// The newest lease that was granted for a store.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Lease {
-    site: SiteId,
-    epoch: Epoch,
-    /// When it has surely run out, by the grantor's steady clock.
-    over: Timestamp,
-}
-
-/// Grants leases and lets them run out.
+/// Grants leases and lets them run out. The machine decides; this keeps its record and its time.
 pub(super) struct Grantor {
     site: SiteId,
     ledger: Arc<Ledger>,
     /// Length of each store's lease.
     lengths: BTreeMap<ComponentId, Span>,
-    steady: Steady,
-    /// What an earlier life of this agent may have granted has surely run out by then.
-    started: Timestamp,
-    leases: Mutex<BTreeMap<ComponentId, Lease>>,
-}
-
-/// Clocks may run at rates that differ by so much of a lease's length.
-fn drift(length: Span) -> Span {
-    Span((length.0 / 20).max(10_000))
+    born: Instant,
+    /// Held while a record is written, so that an older one never overwrites a newer one.
+    machine: Mutex<Machine>,
 }
 
 impl Grantor {
-    pub(super) fn new(site: SiteId, plan: &PlanFile, ledger: Arc<Ledger>) -> Self {
-        let steady = Steady::start();
-        let lengths = plan.stores.iter();
-        Self {
+    pub(super) fn new(site: SiteId, plan: &PlanFile, ledger: Arc<Ledger>) -> Result<Self, DbError> {
+        let stores = plan.stores.iter();
+        let lengths: BTreeMap<_, _> = stores
+            .filter_map(|(name, store)| Some((name.clone(), store.lease?)))
+            .collect();
+        let longest = lengths.values().max().copied().unwrap_or(Span::ZERO);
+        let record: Option<LeaseRecord> = ledger.leases()?;
+        let machine = match record {
+            Some(record) => Machine::restart(record, longest, Drift::default(), Mono(0)),
+            None => Machine::new(longest, Drift::default()),
+        };
+        Ok(Self {
             site,
             ledger,
-            lengths: lengths
-                .filter_map(|(name, store)| Some((name.clone(), store.lease?)))
-                .collect(),
-            started: steady.now(),
-            steady,
-            leases: Mutex::default(),
-        }
+            lengths,
+            born: Instant::now(),
+            machine: Mutex::new(machine),
+        })
     }
 
-    /// Grants or renews.
+    fn now(&self) -> Mono {
+        Mono(Span::from(self.born.elapsed()).0)
+    }
+
+    /// Grants or renews. What must be durable is, before the answer goes out.
     pub(super) async fn grant(
         &self,
         store: &ComponentId,
         request: &LeaseRequest,
     ) -> Result<LeaseGranted, LeaseRefused> {
-        let refuse = |refused: String, epoch| LeaseRefused { refused, epoch };
         let Some(length) = self.lengths.get(store).copied() else {
-            return Err(refuse(format!("{store} has no lease"), Epoch(0)));
+            return Err(LeaseRefused {
+                refused: format!("{store} has no lease"),
+                epoch: Epoch(0),
+            });
         };
-        let floor = self.ledger.floor(store).unwrap_or(request.epoch.next());
-        if request.epoch < floor {
-            return Err(refuse(format!("{store} is at epoch {floor}"), floor));
-        }
-        if request.epoch > floor
-            && let Err(error) = self.ledger.raise_floor(store, request.epoch).await
+        let mut machine = self.machine.lock().await;
+        let granted = machine.grant(store, &owner(request), length, self.now());
+        let granted = granted.map_err(|refused| refuse(&machine, store, &refused))?;
+        if granted.save == Save::Needed
+            && let Err(error) = self.ledger.keep_leases(machine.record()).await
         {
-            return Err(refuse(error.to_string(), floor));
+            return Err(LeaseRefused {
+                refused: error.to_string(),
+                epoch: floor(&machine, store),
+            });
         }
-        let now = self.steady.now();
-        let mut leases = self.leases.lock().unwrap_or_else(PoisonError::into_inner);
-        // The floor may have been raised while this one was written down.
-        let floor = self.ledger.floor(store).unwrap_or(request.epoch.next());
-        if request.epoch < floor {
-            return Err(refuse(format!("{store} is at epoch {floor}"), floor));
-        }
-        if let Some(lease) = leases.get(store)
-            && lease.epoch == request.epoch
-            && lease.site != request.site
-        {
-            let owner = &lease.site;
-            let refused = format!("epoch {} of {store} belongs to {owner}", request.epoch);
-            return Err(refuse(refused, floor));
-        }
-        let drift = drift(length);
-        leases.insert(
-            store.clone(),
-            Lease {
-                site: request.site.clone(),
-                epoch: request.epoch,
-                over: now + length + drift,
-            },
-        );
         Ok(LeaseGranted {
-            granted_ms: length.0 / 1000,
-            drift_ms: drift.0.div_ceil(1000),
+            granted_ms: granted.length.0 / 1000,
+            drift_ms: Drift::default().margin(length).0.div_ceil(1000),
         })
     }
 
-    /// When every lease below this epoch has surely run out.
-    fn over(&self, store: &ComponentId, below: Epoch) -> Timestamp {
-        let leases = self.leases.lock().unwrap_or_else(PoisonError::into_inner);
-        match leases.get(store) {
-            Some(lease) if lease.epoch < below => lease.over,
-            // Nothing was granted in this life, or only newer ones: an earlier life's are what is left.
-            Some(_) | None => self.restart_over(store),
-        }
+    /// The holder has stopped by itself: the next one need not wait.
+    pub(super) async fn release(&self, store: &ComponentId, request: &LeaseRequest) {
+        self.machine.lock().await.release(store, &owner(request));
     }
 
-    fn restart_over(&self, store: &ComponentId) -> Timestamp {
-        match self.lengths.get(store) {
-            Some(length) => self.started + *length + drift(*length),
-            None => self.started,
-        }
+    /// Per store, the epoch below which nobody can have a lease any more.
+    pub(super) async fn floors(&self) -> BTreeMap<ComponentId, Epoch> {
+        let machine = self.machine.lock().await;
+        let stores = machine.record().stores.keys();
+        stores
+            .map(|store| (store.clone(), floor(&machine, store)))
+            .collect()
     }
 
-    fn facts(&self, store: &ComponentId) -> FenceFacts {
-        let floor = self.ledger.floor(store).unwrap_or_default();
-        let (over, now) = (self.over(store, floor), self.steady.now());
-        let surely = self.lengths.contains_key(store) && over <= now;
+    async fn facts(&self, store: &ComponentId) -> FenceFacts {
+        let machine = self.machine.lock().await;
+        let known = machine.record().stores.get(store);
+        let floor = known.map(|known| known.floor).unwrap_or_default();
+        let (below, evidence) = match machine.surely_expired(store, floor, self.now()) {
+            _ if floor.0 == 0 => (Epoch(0), format!("the lease of {store} was never fenced")),
+            Expiry::Surely => (
+                floor,
+                format!("every lease of {store} below epoch {floor} has surely run out"),
+            ),
+            Expiry::In(left) => (
+                Epoch(0),
+                format!("a lease of {store} below epoch {floor} may still run for {left}"),
+            ),
+            Expiry::NotFenced => (Epoch(0), format!("{store} is not fenced")),
+        };
         FenceFacts {
-            below: if surely { floor } else { Epoch(0) },
+            below,
             class: FenceClass::F1,
-            evidence: if surely {
-                format!(
-                    "every lease of {store} below epoch {floor} has run out, and none is granted"
-                )
-            } else {
-                format!("a lease of {store} may still run for {}", over.since(now))
-            },
+            evidence,
         }
+    }
+
+    async fn fence(&self, store: &ComponentId, below: Epoch) -> Result<(), ActError> {
+        {
+            let mut machine = self.machine.lock().await;
+            if machine.fence(store, below).save == Save::Needed {
+                let kept = self.ledger.keep_leases(machine.record()).await;
+                kept.map_err(|error| {
+                    ActError::Unknown(cause("agent-journal", error.to_string(), Retry::MayHelp))
+                })?;
+            }
+        }
+        loop {
+            let expiry = {
+                let machine = self.machine.lock().await;
+                machine.surely_expired(store, below, self.now())
+            };
+            match expiry {
+                Expiry::Surely => return Ok(()),
+                Expiry::In(left) => tokio::time::sleep(left.duration()).await,
+                Expiry::NotFenced => {
+                    let what = format!("{store} is not fenced below epoch {below}");
+                    return Err(ActError::Unknown(cause("not-fenced", what, Retry::MayHelp)));
+                }
+            }
+        }
+    }
+}
+
+fn owner(request: &LeaseRequest) -> Owner {
+    Owner {
+        site: request.site.clone(),
+        epoch: request.epoch,
+    }
+}
+
+/// Nobody below the floor, nor below the newest owner, gets a lease.
+fn floor(machine: &Machine, store: &ComponentId) -> Epoch {
+    let known = machine.record().stores.get(store);
+    known.map_or(Epoch(0), |known| {
+        let owner = known.owner.as_ref().map(|owner| owner.epoch);
+        known.floor.max(owner.unwrap_or_default())
+    })
+}
+
+fn refuse(machine: &Machine, store: &ComponentId, refused: &Refused) -> LeaseRefused {
+    LeaseRefused {
+        refused: refused.to_string(),
+        epoch: floor(machine, store),
     }
 }
 
@@ -156,7 +184,9 @@ impl Driver for Grantor {
             exists: Some(true),
             ..Facts::default()
         };
-        facts.fence = scope.subject.component().map(|store| self.facts(store));
+        if let Some(store) = scope.subject.component() {
+            facts.fence = Some(self.facts(store).await);
+        }
         Sample {
             reading: Reading::Known(Box::new(facts)),
             at,
@@ -164,7 +194,6 @@ impl Driver for Grantor {
         }
     }
 
-    /// The floor is durable by now: the agent raised it before it called.
     async fn act(&self, order: &Order) -> Result<Progress, ActError> {
         let not_done = |what: String| ActError::NotDone(cause("unsupported", what, Retry::Useless));
         let (Op::Fence(below), Some(store)) = (&order.action.op, order.action.subject.component())
@@ -174,12 +203,7 @@ impl Driver for Grantor {
         if !self.lengths.contains_key(store) {
             return Err(not_done(format!("{store} has no lease")));
         }
-        loop {
-            let left = self.over(store, *below).since(self.steady.now());
-            if left == Span::ZERO {
-                return Ok(Progress::Done(Output::default()));
-            }
-            tokio::time::sleep(left.duration()).await;
-        }
+        self.fence(store, *below).await?;
+        Ok(Progress::Done(Output::default()))
     }
 }

@@ -4,6 +4,7 @@
 use std::{collections::BTreeMap, path::Path};
 
 use mainstay_driver::{ActError, Order, Progress};
+use mainstay_engine::lease::LeaseRecord;
 use mainstay_model::{ComponentId, EffectId, Epoch, ExecutorEpoch, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -29,6 +30,7 @@ const SCHEMA: Schema = Schema {
         CREATE TABLE floors (store TEXT PRIMARY KEY, epoch INTEGER NOT NULL) WITHOUT ROWID;
         CREATE TABLE owned (store TEXT PRIMARY KEY, epoch INTEGER NOT NULL) WITHOUT ROWID;
         CREATE TABLE supervised (component TEXT PRIMARY KEY) WITHOUT ROWID;
+        CREATE TABLE leases (version INTEGER PRIMARY KEY, body BLOB NOT NULL);
         CREATE TABLE held (store TEXT PRIMARY KEY, since INTEGER NOT NULL, why TEXT NOT NULL) WITHOUT ROWID;
     "],
 };
@@ -245,6 +247,29 @@ impl Ledger {
             });
             Ok(named.collect())
         })
+    }
+
+    /// What the grantor must not forget.
+    pub(super) fn leases(&self) -> Result<Option<LeaseRecord>, DbError> {
+        self.db.read(|c| {
+            c.prepare_cached("SELECT body FROM leases")?
+                .query_row([], |row| decode(0, &row.get::<_, Vec<u8>>(0)?))
+                .optional()
+        })
+    }
+
+    pub(super) async fn keep_leases(&self, record: &LeaseRecord) -> Result<(), DbError> {
+        let (version, body) = (
+            record.version,
+            serde_json::to_vec(record).unwrap_or_default(),
+        );
+        self.db
+            .write(move |c| {
+                c.prepare_cached("INSERT OR REPLACE INTO leases (version, body) VALUES (?1, ?2)")?
+                    .execute(params![version, body])
+                    .map(|_| ())
+            })
+            .await
     }
 
     pub(super) fn log(&self, after: u64) -> Result<Vec<LogEntry>, DbError> {

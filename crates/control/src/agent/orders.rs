@@ -217,18 +217,10 @@ async fn wait(id: &EffectId, mut pending: Pending) -> Reply {
     }
 }
 
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "callers make the words on the spot"
-)]
 fn not_done(code: &str, what: impl std::fmt::Display, retry: Retry) -> Reply {
     Reply::Error(ActError::NotDone(cause(code, what.to_string(), retry)))
 }
 
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "callers make the words on the spot"
-)]
 fn unknown(code: &str, what: impl std::fmt::Display) -> Reply {
     Reply::Error(ActError::Unknown(cause(
         code,

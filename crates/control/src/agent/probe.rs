@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use futures::future::join_all;
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 
 use crate::{
     clock,
@@ -25,17 +25,24 @@ pub(super) async fn all(targets: Vec<ProbeTarget>) -> ProbeReply {
 async fn one(target: &ProbeTarget) -> ProbeAnswer {
     let limit = Duration::from_millis(target.timeout_ms);
     let look = async {
-        match target.address.strip_prefix("tcp://") {
-            Some(address) => match TcpStream::connect(address).await {
-                Ok(_) => ProbeAnswer::Passed,
-                Err(error) => ProbeAnswer::Silent(error.to_string()),
-            },
-            None => http(&target.address).await,
+        if let Some(address) = target.address.strip_prefix("tcp://") {
+            connected(TcpStream::connect(address).await)
+        } else if let Some(path) = target.address.strip_prefix("unix:") {
+            connected(UnixStream::connect(path).await)
+        } else {
+            http(&target.address).await
         }
     };
     tokio::time::timeout(limit, look)
         .await
         .unwrap_or_else(|_| ProbeAnswer::Silent(format!("no answer within {limit:?}")))
+}
+
+fn connected<T>(stream: std::io::Result<T>) -> ProbeAnswer {
+    match stream {
+        Ok(_) => ProbeAnswer::Passed,
+        Err(error) => ProbeAnswer::Silent(error.to_string()),
+    }
 }
 
 /// A new connection every time: a kept one would say nothing about whether the place can be reached.

@@ -46,7 +46,7 @@ pub(super) fn socket(ears: Ears) -> Router {
         .route("/v1/probe", post(probe))
         .route("/v1/status", get(status))
         .route("/v1/log", get(log))
-        .route("/v1/lease/{store}", post(lease))
+        .route("/v1/lease/{store}", post(lease).delete(release))
         .route("/v1/stop", post(stop))
         .with_state(ears)
 }
@@ -55,7 +55,7 @@ pub(super) fn socket(ears: Ears) -> Router {
 pub(super) fn network(ears: Ears) -> Router {
     Router::new()
         .route("/healthz", get(healthz))
-        .route("/v1/lease/{store}", post(lease))
+        .route("/v1/lease/{store}", post(lease).delete(release))
         .with_state(ears)
 }
 
@@ -125,7 +125,13 @@ async fn probe(Json(request): Json<ProbeRequest>) -> Json<ProbeReply> {
 
 async fn status(State(ears): State<Ears>) -> Response {
     match ears.site.status() {
-        Ok(status) => Json(status).into_response(),
+        Ok(mut status) => {
+            for (store, epoch) in ears.grantor.floors().await {
+                let floor = status.floors.entry(store).or_default();
+                *floor = epoch.max(*floor);
+            }
+            Json(status).into_response()
+        }
         Err(error) => failed(&error),
     }
 }
@@ -150,6 +156,15 @@ async fn lease(
         Ok(granted) => Json(granted).into_response(),
         Err(refused) => (StatusCode::CONFLICT, Json(refused)).into_response(),
     }
+}
+
+async fn release(
+    State(ears): State<Ears>,
+    Path(store): Path<ComponentId>,
+    Json(request): Json<LeaseRequest>,
+) -> Json<()> {
+    ears.grantor.release(&store, &request).await;
+    Json(())
 }
 
 async fn stop(State(ears): State<Ears>) -> Json<()> {

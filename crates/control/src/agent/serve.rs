@@ -94,7 +94,7 @@ impl Agent {
             ledger: Arc::clone(&ledger),
             drivers: drivers.clone(),
         });
-        let grantor = Grantor::new(options.site.clone(), &options.plan, Arc::clone(&ledger));
+        let grantor = Grantor::new(options.site.clone(), &options.plan, Arc::clone(&ledger))?;
         let grantor = Arc::new(grantor);
         let drivers = drivers
             .with("agent", fencer.clone())

@@ -7,7 +7,7 @@ use futures::future::join_all;
 use mainstay_driver::{ActError, Driver, Handle, Order, Progress, Retry};
 use mainstay_engine::{ActOutcome, Effect, Event, Evidence, Look, ObservedGoals};
 use mainstay_model::{
-    Access, AgentId, Facts, Goal, Kinds, Output, Reading, Runbook, Sample, Scope, SiteId, Span, Tri,
+    Access, Facts, Goal, Kinds, Output, Reading, Runbook, Sample, Scope, SiteId, Span, Tri,
 };
 use tokio::sync::mpsc;
 
@@ -147,25 +147,19 @@ impl Hands {
     }
 
     async fn observe(&self, scope: &Scope) -> Sample {
-        match self.sites.get(&scope.from) {
-            Some(driver) => driver.observe(scope).await,
-            None => {
-                let at = clock::now();
-                Sample {
-                    reading: Reading::Unreachable {
-                        since: at,
-                        why: format!("there is no agent at {}", scope.from),
-                    },
-                    at,
-                    by: by(),
-                }
-            }
+        if let Some(driver) = self.sites.get(&scope.from) {
+            return driver.observe(scope).await;
+        }
+        let at = clock::now();
+        Sample {
+            reading: Reading::Unreachable {
+                since: at,
+                why: format!("there is no agent at {}", scope.from),
+            },
+            at,
+            by: own_name(),
         }
     }
-}
-
-fn by() -> AgentId {
-    own_name()
 }
 
 fn acted(order: &Order, outcome: ActOutcome) -> Event {

@@ -110,10 +110,10 @@ impl Dispatcher {
             let wake = self.run.next_wake();
             tokio::select! {
                 Some(event) = events.recv() => {
-                    self.take(event, &mut batch);
+                    self.take(&event, &mut batch);
                     for _ in 1..BATCH {
                         let Ok(event) = events.try_recv() else { break };
-                        self.take(event, &mut batch);
+                        self.take(&event, &mut batch);
                     }
                 }
                 Some(done) = durable.recv() => {
@@ -125,14 +125,14 @@ impl Dispatcher {
                     let _ = asked.reply.send(done);
                 }
                 _ = commands.tick() => self.commands(&mut batch).await?,
-                () = sleep_until(wake) => self.take(Event::Ticked, &mut batch),
+                () = sleep_until(wake) => self.take(&Event::Ticked, &mut batch),
                 () = signals.next() => {
                     batch.pauses += 1;
                     if batch.pauses > 1 {
                         // Asked twice: everything that was promised is in the journal.
                         return Ok(self.run.phase());
                     }
-                    self.take(Event::Paused { by: self.by.clone() }, &mut batch);
+                    self.take(&Event::Paused { by: self.by.clone() }, &mut batch);
                 }
             }
         }
@@ -145,8 +145,8 @@ impl Dispatcher {
     }
 
     /// An event of our own. A late answer is refused, and whatever it said was settled otherwise.
-    fn take(&mut self, event: Event, batch: &mut Batch) {
-        if let Err(why) = self.handle(&event, batch) {
+    fn take(&mut self, event: &Event, batch: &mut Batch) {
+        if let Err(why) = self.handle(event, batch) {
             tracing::debug!(run = %self.id, %why, "an event was dropped");
         }
     }

@@ -123,8 +123,8 @@ async fn beside(
         .routes
         .values()
         .map(|route| scopes::at(&route.declared, site));
-    let leased = plan.stores.values().filter(|store| store.lease.is_some());
-    let leases = leased.filter_map(|store| {
+    let with_lease = plan.stores.values().filter(|store| store.lease.is_some());
+    let leases = with_lease.filter_map(|store| {
         let owner = owner(plan, known, &store.declared.name)?;
         scopes::lease(&store.declared, &owner, site)
     });
@@ -219,11 +219,11 @@ fn store_now(
             now.at.insert(site.clone(), sample.clone());
         }
     }
-    let fences = now
+    let seen = now
         .at
         .iter()
         .chain(granted.iter().map(|(site, sample)| (site, sample)));
-    for (site, sample) in fences {
+    for (site, sample) in seen {
         let Some(fence) = sample.facts().and_then(|facts| facts.fence.as_ref()) else {
             continue;
         };

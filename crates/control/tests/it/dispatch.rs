@@ -26,7 +26,7 @@ fn quiet() -> Options {
     }
 }
 
-async fn adopted(desk: &Desk) -> MoverLock {
+pub(crate) async fn adopted(desk: &Desk) -> MoverLock {
     let lock = desk.lock().await.unwrap();
     let gathered = observe::gather(desk).await.unwrap();
     if gathered.known.is_empty() {

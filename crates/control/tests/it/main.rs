@@ -4,4 +4,5 @@
 mod agent;
 mod dispatch;
 mod state;
+mod watch;
 mod world;

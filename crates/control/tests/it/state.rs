@@ -1,6 +1,9 @@
 //! The state keeps what it is given, notices what it was not, and syncs once for many.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::Ordering},
+};
 
 use mainstay_control::{
     db::{Db, DbError, Schema, SlowSync},
@@ -58,10 +61,10 @@ fn small_run(state: &State) -> (NewRun, Vec<Entry>) {
         system: "orders".to_owned(),
         plan_hash: String::new(),
         mode: MoveMode::Switchover,
-        before: Default::default(),
-        target: Default::default(),
+        before: BTreeMap::new(),
+        target: BTreeMap::new(),
         leaves: Vec::new(),
-        epochs: Default::default(),
+        epochs: BTreeMap::new(),
         loss: None,
         acceptance: None,
         on_failure: OnFailure::Retreat,

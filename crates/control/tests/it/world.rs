@@ -327,7 +327,11 @@ pub(crate) fn options(folder: &Path, name: &str, plan: PlanFile) -> Options {
 
 /// A site's agent over the world, and a client for it.
 pub(crate) async fn agent(folder: &Path, name: &str, world: &Arc<World>) -> (Agent, AgentClient) {
-    let options = options(folder, name, plan());
+    agent_of(options(folder, name, plan()), world).await
+}
+
+/// The same with these options.
+pub(crate) async fn agent_of(options: Options, world: &Arc<World>) -> (Agent, AgentClient) {
     let client = AgentClient::new(&options.socket).unwrap();
     let drivers = Drivers::new().with("fake", Arc::new(Fake(Arc::clone(world))));
     (Agent::start(options, drivers).await.unwrap(), client)
@@ -390,7 +394,12 @@ impl Kind for FakeKind {
 
 /// A desk over the small system's folder.
 pub(crate) fn desk(folder: &Path) -> Desk {
-    Desk::open(plan(), folder, Kinds::new().with(FakeKind)).unwrap()
+    desk_of(folder, plan())
+}
+
+/// The same with this plan file.
+pub(crate) fn desk_of(folder: &Path, plan: PlanFile) -> Desk {
+    Desk::open(plan, folder, Kinds::new().with(FakeKind)).unwrap()
 }
 
 /// All three agents.

@@ -227,6 +227,17 @@ impl Grantor {
         Ok(Granted { length, save })
     }
 
+    /// The owner says that it has stopped and gives its lease back before its end, so that the next one need not wait.
+    /// A renewal that it sent earlier and that arrives later only makes the next one wait again.
+    pub fn release(&mut self, store: &ComponentId, owner: &Owner) {
+        let known = self.record.stores.get(store);
+        if known.is_some_and(|known| known.owner.as_ref() == Some(owner))
+            && let Some(ends) = self.over.get_mut(store)
+        {
+            ends.remove(&owner.epoch);
+        }
+    }
+
     /// Shuts out everyone below an epoch. The floor only rises. Nothing is claimed about leases that still run: ask
     /// [`Grantor::surely_expired`], once the record is durable.
     pub fn fence(&mut self, store: &ComponentId, below: Epoch) -> Fenced {
