@@ -21,7 +21,11 @@ fn main() -> Result<(), Box<dyn Error>> {
             continue;
         };
         if code != "README" {
-            writeln!(table, "    ({code:?}, include_str!({path:?})),")?;
+            writeln!(
+                table,
+                "    ({code:?}, include_str!({:?})),",
+                path.display().to_string()
+            )?;
         }
     }
     table.push_str("];\n");

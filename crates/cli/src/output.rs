@@ -100,11 +100,13 @@ impl Output {
         }
     }
 
+    #[expect(clippy::unused_self, reason = "whoever prints holds the output")]
     /// A line that is the result itself, for people and pipes alike.
     pub(crate) fn raw(&self, text: impl AsRef<str>) {
         write_out(text.as_ref());
     }
 
+    #[expect(clippy::unused_self, reason = "whoever prints holds the output")]
     /// A note on stderr, for people and logs.
     pub(crate) fn note(&self, text: impl AsRef<str>) {
         let _ = writeln!(std::io::stderr().lock(), "{}", text.as_ref());

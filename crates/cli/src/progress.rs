@@ -198,7 +198,7 @@ impl<'a> Screen<'a> {
                 );
             }
             Notice::Refused(why) => {
-                self.say(&format!("{}: {why}", self.out.paint(Tone::Bad, "refused")))
+                self.say(&format!("{}: {why}", self.out.paint(Tone::Bad, "refused")));
             }
         }
     }

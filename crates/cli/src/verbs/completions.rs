@@ -3,10 +3,7 @@
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;
 
-use crate::{
-    error::{Exit, Failure},
-    output::Output,
-};
+use crate::{error::Exit, output::Output};
 
 /// Options of `mainstay completions`.
 #[derive(Debug, Args)]
@@ -15,7 +12,7 @@ pub(crate) struct CompletionsArgs {
     shell: Shell,
 }
 
-pub(crate) fn run(args: &CompletionsArgs, out: &Output) -> Result<Exit, Failure> {
+pub(crate) fn run(args: &CompletionsArgs, out: &Output) -> Exit {
     let mut script = Vec::new();
     clap_complete::generate(
         args.shell,
@@ -24,5 +21,5 @@ pub(crate) fn run(args: &CompletionsArgs, out: &Output) -> Result<Exit, Failure>
         &mut script,
     );
     out.raw(String::from_utf8_lossy(&script).trim_end());
-    Ok(Exit::Done)
+    Exit::Done
 }

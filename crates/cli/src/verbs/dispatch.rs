@@ -24,7 +24,7 @@ pub(crate) async fn run(cli: Cli, out: &Output) -> Result<Exit, Failure> {
         Verb::Run(args) => runs::run(&args, global, out).await,
         Verb::Agent(args) => agent::run(&args, global, out).await,
         Verb::Explain(args) => explain::run(&args, out),
-        Verb::Completions(args) => completions::run(&args, out),
+        Verb::Completions(args) => Ok(completions::run(&args, out)),
         Verb::DemoPart(args) => demo_part::run(args, out).await,
     }
 }

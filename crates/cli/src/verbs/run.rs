@@ -1,6 +1,7 @@
 //! `mainstay run`: list, show and steer runs.
 
 use clap::{Args, Subcommand};
+use mainstay_control::lock::LockError;
 use mainstay_engine::{Answer, Event};
 use mainstay_model::{RunId, Span, StepId};
 
@@ -223,7 +224,7 @@ async fn tell(session: &Session, run: &RunId, event: Event, out: &Output) -> Res
             }
             session.resume_with(lock, run, vec![event], out).await
         }
-        Err(_) => {
+        Err(LockError::Held { .. }) => {
             state
                 .ask(run, &event)
                 .await
@@ -232,5 +233,6 @@ async fn tell(session: &Session, run: &RunId, event: Event, out: &Output) -> Res
             out.value(&serde_json::json!({ "asked": run }));
             Ok(Exit::Done)
         }
+        Err(error) => Err(Failure::new(error.code(), error)),
     }
 }
