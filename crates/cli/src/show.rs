@@ -1,7 +1,7 @@
 //! A computed move as people read it: the tree, what it is expected to take and to lose, what stands against it.
 //! Must not know how it was computed.
 
-use mainstay_planner::{Planned, Refusals, Verdict};
+use mainstay_planner::{Planned, Refusals, Verdict, render};
 
 use crate::{
     error::Failure,
@@ -10,7 +10,7 @@ use crate::{
 
 /// The plan with its forecast and its warnings.
 pub(crate) fn planned(planned: &Planned, out: &Output) {
-    out.line(tree(planned).trim_end());
+    out.line(render::tree(planned).trim_end());
     out.line("");
     forecast(planned, out);
     for warning in &planned.warnings {
@@ -111,24 +111,4 @@ pub(crate) fn refused(what: &str, refusals: &Refusals) -> Failure {
         Some(flag) => failure.next(flag),
         None => failure,
     }
-}
-
-/// The steps by phase.
-fn tree(planned: &Planned) -> String {
-    let mut text = String::new();
-    let mut phase = None;
-    for step in &planned.runbook.steps {
-        if phase != Some(step.phase) {
-            text.push_str(step.phase.word());
-            text.push('\n');
-            phase = Some(step.phase);
-        }
-        text.push_str(&format!(
-            "  {:>3} {}  ({})\n",
-            step.id.0,
-            step.title(),
-            rounded(step.estimate)
-        ));
-    }
-    text
 }

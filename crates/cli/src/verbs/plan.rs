@@ -1,5 +1,8 @@
 //! `mainstay plan`: computes a move, proves it safe and shows it. Changes nothing.
 
+use clap::{Args, ValueEnum};
+use mainstay_planner::render;
+
 use crate::{
     args::{Format, Global},
     error::{Exit, Failure},
@@ -7,7 +10,6 @@ use crate::{
     session::{MoveSpec, Session},
     show,
 };
-use clap::{Args, ValueEnum};
 
 /// Which move is planned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -29,6 +31,10 @@ enum Shape {
     Tree,
     /// The whole plan as one value.
     Json,
+    /// A graph for Graphviz.
+    Dot,
+    /// A graph for Markdown pages.
+    Mermaid,
 }
 
 /// Options of `mainstay plan`.
@@ -74,6 +80,8 @@ pub(crate) async fn run(args: &PlanArgs, global: &Global, out: &Output) -> Resul
     let planned = session.plan_to_show(&spec).await?;
     match args.format {
         _ if args.format().json => out.value(&planned),
+        Shape::Dot => out.raw(render::dot(&planned).trim_end()),
+        Shape::Mermaid => out.raw(render::mermaid(&planned).trim_end()),
         Shape::Tree | Shape::Json => show::planned(&planned, out),
     }
     Ok(Exit::Done)
