@@ -206,7 +206,8 @@ fn record(run: &mut StepRun, next: Next, news: News, now: Timestamp) {
         run.started = Some(now);
     }
     run.place = next.place;
-    if let Some(output) = news.output {
+    let forward = next.place.direction == Direction::Forward;
+    if let Some(output) = news.output.filter(|_| forward) {
         run.output.position = output.position.or(run.output.position.take());
         run.output.values.extend(output.values);
     }

@@ -10,8 +10,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use mainstay_engine::{
-    ActOutcome, Approval, Created, Effect, Event, Evidence, Limits, ObservedGoals, Run, RunPhase,
-    Seq,
+    ActOutcome, Approval, Bugs, Created, Effect, Event, Evidence, Limits, ObservedGoals, Run,
+    RunPhase, Seq, StepState,
 };
 use mainstay_model::{
     Action, Body, Direction, EffectId, ExecutorEpoch, Goal, MoveMode, Necessity, OnFailure, Op,
@@ -199,7 +199,7 @@ impl World {
         Some(match fault.copied() {
             None => {
                 self.change(id);
-                ActOutcome::Done(Output::default())
+                ActOutcome::Done(self.output(id.step))
             }
             Some(Fault::Lies) => ActOutcome::Done(Output::default()),
             Some(Fault::MayPass) => not_done(true),
@@ -238,6 +238,16 @@ impl World {
         ActOutcome::Done(Output::default())
     }
 
+    /// What there is to be seen of what a step made.
+    fn output(&self, id: StepId) -> Output {
+        let made = ("made".to_owned(), format!("by step {}", id.0));
+        let there = self.done.contains(&id) && !self.blind.contains(&id);
+        Output {
+            position: None,
+            values: there.then_some(made).into_iter().collect(),
+        }
+    }
+
     fn see(&self, goals: &[Goal]) -> Vec<Evidence> {
         goals.iter().map(|goal| self.answer(goal)).collect()
     }
@@ -270,34 +280,54 @@ pub struct Host {
     pub run: Run,
     pub world: World,
     pub now: Timestamp,
+    /// What was written, and how much of it was synced.
     pub journal: Vec<Vec<u8>>,
-    /// Answers and looks that wait for their time.
+    pub durable: usize,
+    /// A sync comes only after so many writes, or when nothing else is left to do.
+    pub lag: usize,
+    /// Effects that wait for their time.
     waiting: Vec<(Timestamp, Effect)>,
     pub ended: Vec<RunPhase>,
     /// The executor dies once the journal has so many entries.
     pub dies_at: Option<usize>,
+    pub executor: ExecutorEpoch,
     pub turns: u32,
+    pub bugs: Bugs,
+    /// Steps whose last action has an unknown outcome and that nobody has looked at since.
+    unseen: BTreeSet<(StepId, Direction)>,
+    /// The entry that recorded each intent.
+    intents: BTreeMap<(StepId, Direction, u32), usize>,
+    /// The invariants that were seen broken.
+    pub broken: BTreeSet<&'static str>,
 }
 
 impl Host {
     pub fn new(runbook: &Runbook, world: World) -> Self {
-        Self::with(runbook, created(runbook), world)
+        Self::with(runbook, created(runbook), world, Bugs::NONE)
     }
 
-    pub fn with(runbook: &Runbook, created: Created, world: World) -> Self {
+    pub fn with(runbook: &Runbook, created: Created, world: World, bugs: Bugs) -> Self {
         let now = Timestamp(1_000_000);
-        let run = Run::create(runbook.clone(), created, now).unwrap();
+        let executor = created.executor;
+        let run = Run::create_with(runbook.clone(), created, now, bugs).unwrap();
         let mut host = Self {
             run,
             world,
             now,
             journal: Vec::new(),
+            durable: 0,
+            lag: 0,
             waiting: Vec::new(),
             ended: Vec::new(),
             dies_at: None,
+            executor,
             turns: 0,
+            bugs,
+            unseen: BTreeSet::new(),
+            intents: BTreeMap::new(),
+            broken: BTreeSet::new(),
         };
-        host.sync();
+        host.write();
         host
     }
 
@@ -305,14 +335,34 @@ impl Host {
         self.dies_at.is_some_and(|at| self.journal.len() >= at)
     }
 
-    fn sync(&mut self) {
+    fn write(&mut self) {
         for entry in self.run.take_entries() {
             self.journal.push(entry.bytes);
             if self.is_dead() {
                 return;
             }
         }
-        self.run.durable(Seq(self.journal.len() as u64));
+        for step in self.run.steps() {
+            for (way, attempts) in [
+                (Direction::Forward, step.attempts),
+                (Direction::Undo, step.undo_attempts),
+            ] {
+                let at = self.journal.len();
+                self.intents.entry((step.id, way, attempts)).or_insert(at);
+            }
+        }
+        if self.journal.len() > self.durable + self.lag {
+            self.sync();
+        }
+        self.take();
+    }
+
+    fn sync(&mut self) {
+        self.durable = self.journal.len();
+        self.run.durable(Seq(self.durable as u64));
+    }
+
+    fn take(&mut self) {
         for effect in self.run.take_effects() {
             let at = match &effect {
                 Effect::Observe { at, .. } | Effect::Poll { at, .. } => *at,
@@ -321,16 +371,47 @@ impl Host {
                     continue;
                 }
                 Effect::Ask { .. } => continue,
-                Effect::Act { .. } => self.now,
+                Effect::Act { id, .. } => {
+                    self.check_act(id);
+                    self.now
+                }
             };
             self.waiting.push((at, effect));
+        }
+    }
+
+    /// An act was handed out: its intent must be durable (I16), by this executor (I20), not after an outcome that
+    /// nobody looked at (I15), and an undo only after those of the steps that came after it (I22).
+    fn check_act(&mut self, id: &EffectId) {
+        let book = self.run.runbook().clone();
+        let intent = self.intents.get(&(id.step, id.direction, id.attempt));
+        if intent.is_none_or(|entry| *entry > self.durable) {
+            self.broken.insert("I16");
+        }
+        if id.executor != self.executor {
+            self.broken.insert("I20");
+        }
+        if self.unseen.contains(&(id.step, id.direction)) {
+            self.broken.insert("I15");
+        }
+        if id.direction == Direction::Undo {
+            let after = book
+                .steps
+                .iter()
+                .filter(|step| step.after.contains(&id.step));
+            for step in after.map(|step| self.run.step(step.id).unwrap()) {
+                let undoable = matches!(book.steps[step.id.index()].undo, Undo::Act { .. });
+                if step.attempts > 0 && undoable && step.state != StepState::Undone {
+                    self.broken.insert("I22");
+                }
+            }
         }
     }
 
     /// Hands in an event; it must be accepted.
     pub fn handle(&mut self, event: &Event) {
         self.run.handle(event, self.now).unwrap();
-        self.sync();
+        self.write();
     }
 
     /// Carries out the next effect or lets time pass; false when nothing is left to do.
@@ -339,6 +420,11 @@ impl Host {
         let next = self.waiting.iter().enumerate();
         let next = next.min_by_key(|(place, (at, _))| (*at, *place));
         let next = next.map(|(place, (at, _))| (place, *at));
+        if next.is_none_or(|(_, at)| at > self.now) && self.durable < self.journal.len() {
+            self.sync();
+            self.take();
+            return true;
+        }
         match (next, self.run.next_wake()) {
             (Some((_, at)), Some(wake)) if at > wake => self.tick(wake),
             (None, Some(wake)) => self.tick(wake),
@@ -367,18 +453,36 @@ impl Host {
                 requires,
                 goals,
                 ..
-            } => Some(Event::Observed {
-                step: *step,
-                direction: *direction,
-                attempt: *attempt,
-                look: *look,
-                seen: ObservedGoals {
-                    requires: self.world.see(requires),
-                    goals: self.world.see(goals),
-                    output: Output::default(),
-                },
-            }),
-            Effect::Act { id, .. } => self.world.act(id).map(|outcome| acted(id, outcome)),
+            } => {
+                let seen = self.world.see(goals);
+                if seen
+                    .iter()
+                    .all(|evidence| evidence.answer != Tri::CannotTell)
+                {
+                    self.unseen.remove(&(*step, *direction));
+                }
+                Some(Event::Observed {
+                    step: *step,
+                    direction: *direction,
+                    attempt: *attempt,
+                    look: *look,
+                    seen: ObservedGoals {
+                        requires: self.world.see(requires),
+                        goals: seen,
+                        output: self.world.output(*step),
+                    },
+                })
+            }
+            Effect::Act { id, .. } => {
+                let outcome = self.world.act(id);
+                if !matches!(
+                    outcome,
+                    Some(ActOutcome::Done(_) | ActOutcome::NotDone { .. })
+                ) {
+                    self.unseen.insert((id.step, id.direction));
+                }
+                outcome.map(|outcome| acted(id, outcome))
+            }
             Effect::Poll { id, handle, .. } => {
                 Some(acted(id, self.world.poll(id, handle, self.now)))
             }
@@ -387,16 +491,26 @@ impl Host {
         if let Some(event) = event {
             // An answer may come too late; a host drops it then.
             match self.run.handle(&event, self.now) {
-                Ok(()) => self.sync(),
+                Ok(()) => self.write(),
                 Err(illegal) => assert_eq!(illegal.code(), "answer-not-awaited", "{event:?}"),
             }
         }
     }
 
-    /// Goes on until nothing moves any more, or the executor dies.
+    /// Goes on until nothing moves any more, or the executor dies. What never rests breaks I29.
     pub fn rest(&mut self) -> RunPhase {
-        while !self.is_dead() && self.run.resting().is_none() && self.turn() {
-            assert!(self.turns < 100_000, "it never ends (I29)");
+        while !self.is_dead() && self.run.resting().is_none() {
+            if !self.turn() || self.turns > 5_000 {
+                self.broken.insert("I29");
+                break;
+            }
+        }
+        while !self.is_dead() && self.durable < self.journal.len() {
+            self.sync();
+            self.take();
+        }
+        if self.world.acted.values().any(|times| *times > 1) {
+            self.broken.insert("I14");
         }
         self.run.phase()
     }
@@ -404,22 +518,42 @@ impl Host {
     /// The executor died; a new one takes over with the journal's first entries.
     pub fn crash(&mut self, keep: usize, executor: u64) {
         self.journal.truncate(keep);
-        let runbook = self.run.runbook().clone();
-        self.run = Run::replay(runbook, self.journal.iter().map(Vec::as_slice)).unwrap();
+        let written = self.journal.len();
+        self.intents.retain(|_, entry| *entry <= written);
+        self.durable = self.journal.len();
         (self.waiting, self.ended, self.dies_at) = (Vec::new(), Vec::new(), None);
-        if !matches!(
-            self.run.phase(),
-            RunPhase::Succeeded
-                | RunPhase::SucceededWithExceptions
-                | RunPhase::Retreated
-                | RunPhase::Cancelled
-        ) {
+        let entries = self.journal.iter().map(Vec::as_slice);
+        match Run::replay_with(self.run.runbook().clone(), entries, self.bugs) {
+            Ok(run) => self.run = run,
+            Err(_) => {
+                self.broken.insert("I17");
+                return;
+            }
+        }
+        // Whatever had begun may have happened.
+        for step in self.run.steps() {
+            if matches!(step.state, StepState::Started | StepState::UndoStarted) {
+                self.unseen.insert((step.id, step.direction));
+            }
+        }
+        self.executor = ExecutorEpoch(executor);
+        if !is_over(self.run.phase()) {
             self.handle(&Event::Resumed {
-                executor: ExecutorEpoch(executor),
+                executor: self.executor,
                 by: name("ann"),
             });
         }
     }
+}
+
+pub fn is_over(phase: RunPhase) -> bool {
+    matches!(
+        phase,
+        RunPhase::Succeeded
+            | RunPhase::SucceededWithExceptions
+            | RunPhase::Retreated
+            | RunPhase::Cancelled
+    )
 }
 
 fn acted(id: &EffectId, outcome: ActOutcome) -> Event {
