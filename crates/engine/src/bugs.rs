@@ -27,6 +27,7 @@ macro_rules! bugs {
 bugs! {
     GrantorSharesEpoch, "I2", "grantor-shares-epoch";
     GrantorTakesOlderEpoch, "I2", "grantor-takes-older-epoch";
+    AgentIgnoresFloor, "I3", "agent-ignores-floor";
     GrantorIgnoresFloor, "I3", "grantor-ignores-floor";
     ActWithoutToken, "I3", "act-without-token";
     GrantorForgetsRestart, "I4", "grantor-forgets-restart";
@@ -43,6 +44,7 @@ bugs! {
     AcceptanceNeverExpires, "I9", "acceptance-never-expires";
     AcceptanceCoversAnything, "I9", "acceptance-covers-anything";
     PromoteWithoutAcceptance, "I9", "promote-without-acceptance";
+    AgentForgetsEffect, "I14", "agent-forgets-effect";
     ActAgainOnResume, "I14", "act-again-on-resume";
     AttemptNotCounted, "I14", "attempt-not-counted";
     RetryBlindly, "I15", "retry-blindly";
@@ -55,8 +57,11 @@ bugs! {
     JournalCutsAnything, "I18", "journal-cuts-anything";
     RunbookUnpinned, "I19", "runbook-unpinned";
     RunbookPinnedByLength, "I19", "runbook-pinned-by-length";
+    AgentObeysOldExecutor, "I20", "agent-obeys-old-executor";
+    AgentForgetsExecutor, "I20", "agent-forgets-executor";
     OldExecutorResumes, "I20", "old-executor-resumes";
     ExecutorKept, "I20", "executor-kept";
+    AgentIgnoresQuarantine, "I22", "agent-ignores-quarantine";
     RetreatForgetsUnknown, "I22", "retreat-forgets-unknown";
     RetreatInAnyOrder, "I22", "retreat-in-any-order";
     UndoUnseen, "I22", "undo-unseen";

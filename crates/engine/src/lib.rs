@@ -1,6 +1,7 @@
 //! The run machine, the journal's rules and the failure detector: pure, with time and answers as inputs.
 //! Must not know a clock, a disk, a socket or a driver.
 
+pub mod agent;
 pub mod bugs;
 pub mod detect;
 mod event;

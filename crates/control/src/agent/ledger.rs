@@ -4,11 +4,14 @@
 use std::{collections::BTreeMap, path::Path};
 
 use mainstay_driver::{ActError, Order, Progress};
-use mainstay_engine::lease::LeaseRecord;
+use mainstay_engine::{
+    Bugs,
+    agent::{self, Admission, Change},
+    lease::LeaseRecord,
+};
 use mainstay_model::{ComponentId, EffectId, Epoch, ExecutorEpoch, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::rules;
 use crate::{
     clock,
     db::{Db, DbError, Schema, SlowSync},
@@ -47,21 +50,6 @@ pub(super) enum Recorded {
     Answered(Reply),
 }
 
-/// Whether an order may be started.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Admission {
-    /// Its intent is durable: go.
-    New,
-    /// It was seen before (I14).
-    Known(Recorded),
-    /// A newer executor was here (I20).
-    Superseded(ExecutorEpoch),
-    /// The store is at a newer epoch (I3).
-    Stale(Epoch),
-    /// A store it needs is held back.
-    Held(ComponentId, Held),
-}
-
 /// An agent's journal.
 #[derive(Debug)]
 pub(super) struct Ledger {
@@ -78,46 +66,43 @@ impl Ledger {
         &self,
         order: &Order,
         needs: Vec<ComponentId>,
-    ) -> Result<Admission, DbError> {
+    ) -> Result<Admission<Recorded, Held>, DbError> {
         let order = order.clone();
         let body = serde_json::to_vec(&order).unwrap_or_default();
         let effect = serde_json::to_vec(&order.id).unwrap_or_default();
         self.db
             .write(move |c| {
-                if let Some(found) = recorded(c, &order.id)? {
-                    return Ok(Admission::Known(found));
-                }
-                let newest = executor(c)?;
-                if order.id.executor < newest {
-                    return Ok(Admission::Superseded(newest));
-                }
-                if let Some((store, epoch)) = rules::token(&order) {
-                    let floor = epoch_in(c, "floors", &store)?;
-                    if epoch < floor {
-                        return Ok(Admission::Stale(floor));
-                    }
-                }
+                let asked = asked(&order);
+                let floor = match agent::token(&asked) {
+                    Some((store, _)) => epoch_in(c, "floors", &store)?,
+                    None => Epoch(0),
+                };
+                let mut back = None;
                 for store in needs {
                     if let Some(held) = held(c, store.as_str())? {
-                        return Ok(Admission::Held(store, held));
+                        back.get_or_insert((store, held));
                     }
                 }
-                // Raised before anything is done: what comes later with an older epoch is void.
-                if let Some((store, epoch)) = rules::token(&order) {
-                    raise(c, "floors", &store, epoch)?;
+                let known = agent::Known {
+                    recorded: recorded(c, &order.id)?,
+                    executor: executor(c)?,
+                    floor,
+                    held: back,
+                };
+                let admission = agent::admit(&asked, known, Bugs::NONE);
+                if let Admission::New(changes) = &admission {
+                    remember(c, changes)?;
+                    c.prepare_cached(
+                        "INSERT INTO effects (id, effect, body, started) VALUES (?1, ?2, ?3, ?4)",
+                    )?
+                    .execute(params![
+                        order.id.to_string(),
+                        effect,
+                        body,
+                        clock::now().0
+                    ])?;
                 }
-                set_executor(c, order.id.executor)?;
-                rules::before(&order.action, c)?;
-                c.prepare_cached(
-                    "INSERT INTO effects (id, effect, body, started) VALUES (?1, ?2, ?3, ?4)",
-                )?
-                .execute(params![
-                    order.id.to_string(),
-                    effect,
-                    body,
-                    clock::now().0
-                ])?;
-                Ok(Admission::New)
+                Ok(admission)
             })
             .await
     }
@@ -131,9 +116,11 @@ impl Ledger {
                 c.prepare_cached("UPDATE effects SET reply = ?2, ended = ?3 WHERE id = ?1")?
                     .execute(params![order.id.to_string(), body, clock::now().0])?;
                 match &reply {
-                    Reply::Progress(Progress::Done(_)) => rules::done(&order, c)?,
+                    Reply::Progress(Progress::Done(_)) => {
+                        remember(c, &agent::done(&order.action))?;
+                    }
                     Reply::Error(ActError::StaleEpoch(epoch)) => {
-                        if let Some((store, _)) = rules::token(&order) {
+                        if let Some((store, _)) = agent::token(&asked(&order)) {
                             raise(c, "floors", &store, *epoch)?;
                         }
                     }
@@ -222,7 +209,7 @@ impl Ledger {
         self.db
             .write(move |c| {
                 for name in workloads {
-                    rules::unsupervise(&name, c)?;
+                    unsupervise(&name, c)?;
                 }
                 Ok(())
             })
@@ -294,6 +281,52 @@ impl Ledger {
     }
 }
 
+/// The order as the rules look at it.
+pub(super) fn asked(order: &Order) -> agent::Asked<'_> {
+    agent::Asked {
+        id: &order.id,
+        action: &order.action,
+        fence: order.fence.as_ref(),
+    }
+}
+
+fn remember(c: &Connection, changes: &[Change]) -> rusqlite::Result<()> {
+    for change in changes {
+        match change {
+            Change::Floor(store, epoch) => raise(c, "floors", store, *epoch)?,
+            Change::Executor(executor) => set_executor(c, *executor)?,
+            Change::Supervised(name) => {
+                c.prepare_cached("INSERT OR IGNORE INTO supervised (component) VALUES (?1)")?
+                    .execute([name.as_str()])?;
+            }
+            Change::Unsupervised(name) => unsupervise(name, c)?,
+            Change::Owned(store, epoch) => raise(c, "owned", store, *epoch)?,
+            Change::Disowned(store) => forget("owned", store, c)?,
+            Change::Freed(store) => forget("held", store, c)?,
+            Change::FreedSite => {
+                c.prepare_cached(
+                    "DELETE FROM held WHERE store = ''
+                     AND NOT EXISTS (SELECT 1 FROM held WHERE store <> '')",
+                )?
+                .execute([])?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn unsupervise(name: &ComponentId, c: &Connection) -> rusqlite::Result<()> {
+    c.prepare_cached("DELETE FROM supervised WHERE component = ?1")?
+        .execute([name.as_str()])
+        .map(|_| ())
+}
+
+fn forget(table: &str, name: &ComponentId, c: &Connection) -> rusqlite::Result<()> {
+    c.prepare_cached(&format!("DELETE FROM {table} WHERE store = ?1"))?
+        .execute([name.as_str()])
+        .map(|_| ())
+}
+
 /// A whole number that came from an epoch.
 fn number(epoch: u64) -> i64 {
     i64::try_from(epoch).unwrap_or(i64::MAX)
@@ -361,12 +394,7 @@ fn epochs(c: &Connection, table: &str) -> rusqlite::Result<BTreeMap<ComponentId,
 }
 
 /// Floors and owned epochs only ever grow.
-pub(super) fn raise(
-    c: &Connection,
-    table: &str,
-    store: &ComponentId,
-    epoch: Epoch,
-) -> rusqlite::Result<()> {
+fn raise(c: &Connection, table: &str, store: &ComponentId, epoch: Epoch) -> rusqlite::Result<()> {
     c.prepare_cached(&format!(
         "INSERT INTO {table} (store, epoch) VALUES (?1, ?2)
          ON CONFLICT (store) DO UPDATE SET epoch = max(epoch, excluded.epoch)"

@@ -11,7 +11,6 @@ mod ledger;
 mod orders;
 mod probe;
 mod routes;
-mod rules;
 mod serve;
 mod site;
 mod wake;

@@ -10,12 +10,12 @@ use std::{
 
 use futures::future::join_all;
 use mainstay_driver::{ActError, Handle, Order, Progress, Retry};
+use mainstay_engine::agent::{self, Admission};
 use mainstay_model::{Class, ComponentId, EffectId, Span};
 use tokio::sync::watch;
 
 use super::{
-    ledger::{Admission, Recorded},
-    rules,
+    ledger::{Recorded, asked},
     site::{Site, cause},
 };
 use crate::wire::Reply;
@@ -45,13 +45,13 @@ impl Orders {
 
     /// Does it, once, or says why not.
     pub(super) async fn act(self: &Arc<Self>, order: Order) -> Reply {
-        let needs = rules::needs(&self.site.plan, &order.action);
+        let needs = agent::needs(&self.site.plan, &order.action);
         let admission = match self.site.ledger.admit(&order, needs).await {
             Ok(admission) => admission,
             Err(error) => return not_done("agent-journal", error, Retry::MayHelp),
         };
         match admission {
-            Admission::New => {
+            Admission::New(_) => {
                 let pending = self.start(order.clone());
                 wait(&order.id, pending).await
             }
@@ -181,7 +181,7 @@ impl Orders {
             None => None,
         };
         // Somebody newer may have come while this order waited for its turn.
-        if let Some((store, epoch)) = rules::token(order)
+        if let Some((store, epoch)) = agent::token(&asked(order))
             && let Ok(floor) = self.site.ledger.floor(&store)
             && epoch < floor
         {

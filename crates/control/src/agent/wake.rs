@@ -5,9 +5,10 @@ use std::{sync::Arc, time::Duration};
 
 use futures::future::join_all;
 use mainstay_driver::Order;
+use mainstay_engine::agent;
 use mainstay_model::{
-    Access, Action, ComponentId, Direction, EffectId, Epoch, ExecutorEpoch, KindName, Op, Scope,
-    StepId, Subject,
+    Action, ComponentId, Direction, EffectId, Epoch, ExecutorEpoch, KindName, Op, Scope, StepId,
+    Subject,
 };
 
 use super::{copies::background, fencer::Fencer, site::Site};
@@ -32,8 +33,7 @@ impl Wake {
         let supervised = self.site.ledger.supervised()?;
         let looks = supervised.iter().map(|name| self.runs(name));
         let alive = join_all(looks).await;
-        let lost = !alive.is_empty() && alive.iter().all(|runs| *runs == Some(false));
-        if lost {
+        if agent::was_lost(&alive) {
             let owned: Vec<_> = self.site.ledger.owned()?.into_keys().collect();
             let why =
                 "the site went down: nothing that ran here was running when its agent returned";
@@ -72,8 +72,9 @@ impl Wake {
         if ledger.held().is_ok_and(|held| held.contains_key(store)) {
             return false;
         }
-        if let Some(epoch) = ledger.owned().unwrap_or_default().get(store) {
-            return *epoch < floor;
+        let owned = ledger.owned().unwrap_or_default().get(store).copied();
+        if owned.is_some() {
+            return agent::left_behind(&self.site.name, owned, None, floor);
         }
         // Stores that were open before this agent ever had an order are known by their marks.
         let Some(declared) = self.site.plan.stores.get(store) else {
@@ -87,11 +88,7 @@ impl Wake {
             .observe(&self.scope(store, &declared.declared.kind))
             .await;
         let seen = sample.facts().and_then(|facts| facts.store.as_ref());
-        seen.is_some_and(|seen| {
-            let open = matches!(seen.access, Access::Open | Access::Stopped);
-            let mark = seen.mark.as_ref();
-            open && mark.is_some_and(|mark| mark.owner == self.site.name && mark.epoch < floor)
-        })
+        agent::left_behind(&self.site.name, None, seen, floor)
     }
 
     async fn shut(&self, store: &ComponentId, floor: Epoch) {

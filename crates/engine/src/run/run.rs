@@ -238,6 +238,13 @@ impl Run {
         self.state.view(id)
     }
 
+    /// How many intents were recorded for a step: forward, and to undo it.
+    #[must_use]
+    pub fn attempts(&self, id: StepId) -> (u32, u32) {
+        let step = self.state.steps.get(id.index());
+        step.map_or((0, 0), |step| (step.attempts, step.undo_attempts))
+    }
+
     /// All steps, in the runbook's order.
     pub fn steps(&self) -> impl Iterator<Item = StepView<'_>> {
         self.runbook
