@@ -2,6 +2,7 @@
 //! Must not know in which order steps are taken, nor who asks for them.
 
 pub mod dns;
+mod files;
 pub mod postgres;
 mod process;
 mod registry;

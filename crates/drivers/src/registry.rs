@@ -8,6 +8,7 @@ use mainstay_model::{Kinds, PlanFile, SiteId};
 
 use crate::{
     dns::{DnsDriver, DnsKind},
+    files,
     postgres::{PostgresDriver, PostgresKind},
     process,
     shared::{Home, Place},
@@ -20,6 +21,7 @@ pub fn kinds() -> Kinds {
     Kinds::new()
         .with(DnsKind)
         .with(PostgresKind)
+        .with(files::FilesKind)
         .with(process::ProcessKind)
         .with(sqlite::SqliteKind)
 }
@@ -31,6 +33,7 @@ pub fn drivers(plan: Arc<PlanFile>, site: SiteId, place: Place) -> Drivers {
     let home = Home::new(plan, site, place);
     Drivers::new()
         .with("dns", Arc::new(DnsDriver::new(&home.plan, home.simple())))
+        .with(files::NAME, Arc::new(files::FilesDriver::new(home.clone())))
         .with(
             "postgres",
             Arc::new(PostgresDriver::new(&home.plan, home.simple())),

@@ -70,17 +70,7 @@ pub fn copy<G: Gate>(
     hashes: &Hashes,
     gate: &mut G,
 ) -> Result<Copied, TreeError> {
-    let mut work = Work {
-        from,
-        to,
-        hashes,
-        done: Copied {
-            manifest: Manifest::default(),
-            written: 0,
-            bytes: 0,
-            removed: 0,
-        },
-    };
+    let mut work = Work::new(from, to, hashes);
     sweep(to, gate)?;
     let mut listing = scan(from)?;
     let mut round = 1;
@@ -100,11 +90,62 @@ pub fn copy<G: Gate>(
     Ok(work.done)
 }
 
+/// Copies just these entries of a listing, with the folders that lead to them, into a tree that nobody else writes to.
+pub fn copy_only(
+    from: &Tree,
+    to: &Tree,
+    wanted: &BTreeSet<PathBuf>,
+    hashes: &Hashes,
+) -> Result<Copied, TreeError> {
+    let mut work = Work::new(from, to, hashes);
+    let listing: Listing = scan(from)?
+        .into_iter()
+        .filter(|entry| {
+            let leads = entry.node == Node::Folder
+                && wanted
+                    .range(entry.path.clone()..)
+                    .next()
+                    .is_some_and(|next| next.starts_with(&entry.path));
+            leads || wanted.contains(&entry.path)
+        })
+        .collect();
+    work.done.manifest = work.round(&listing, &mut Open)?;
+    work.settle_folders(&listing)?;
+    Ok(work.done)
+}
+
+/// A gate that lets everything pass.
+struct Open;
+
+impl Gate for Open {
+    type Pass = ();
+
+    fn pass(&mut self) -> Result<(), TreeError> {
+        Ok(())
+    }
+}
+
 struct Work<'a> {
     from: &'a Tree,
     to: &'a Tree,
     hashes: &'a Hashes,
     done: Copied,
+}
+
+impl<'a> Work<'a> {
+    fn new(from: &'a Tree, to: &'a Tree, hashes: &'a Hashes) -> Self {
+        Self {
+            from,
+            to,
+            hashes,
+            done: Copied {
+                manifest: Manifest::default(),
+                written: 0,
+                bytes: 0,
+                removed: 0,
+            },
+        }
+    }
 }
 
 /// A file that is written and not yet in place.

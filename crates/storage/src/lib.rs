@@ -10,9 +10,9 @@ mod scan;
 mod tests;
 mod tree;
 
-pub use copy::{Copied, Deletes, Gate, copy};
+pub use copy::{Copied, Deletes, Gate, copy, copy_only};
 pub use error::TreeError;
 pub use hash::Hashes;
-pub use manifest::{Content, Item, Manifest, take};
+pub use manifest::{Content, Item, Lack, Manifest, take};
 pub use scan::{Entry, Listing, Node, Stamp, scan};
 pub use tree::Tree;

@@ -1,7 +1,7 @@
 //! What a tree holds: path, sort, permissions, size and hash of every entry, and one digest over all.
 //! Must not know where the tree is; equal trees have equal manifests.
 
-use std::{os::unix::ffi::OsStrExt as _, path::PathBuf};
+use std::{collections::BTreeMap, os::unix::ffi::OsStrExt as _, path::PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
@@ -34,6 +34,15 @@ pub struct Item {
     pub mode: u32,
     /// What it holds.
     pub content: Content,
+}
+
+/// How an entry of one tree is lacking in another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lack {
+    /// There is nothing of that path.
+    Absent,
+    /// There is something else.
+    Differs,
 }
 
 /// Every entry, in the order of the listing.
@@ -107,6 +116,20 @@ impl Manifest {
             }
         }
         hex::encode(hash.finalize())
+    }
+
+    /// The entries that this one lacks or has with other content.
+    #[must_use]
+    pub fn lacks<'a>(&self, other: &'a Self) -> Vec<(&'a Item, Lack)> {
+        let here: BTreeMap<&PathBuf, &Content> = (self.items.iter())
+            .map(|item| (&item.path, &item.content))
+            .collect();
+        let compare = |item: &'a Item| match here.get(&item.path) {
+            None => Some((item, Lack::Absent)),
+            Some(content) if **content != item.content => Some((item, Lack::Differs)),
+            Some(_) => None,
+        };
+        other.items.iter().filter_map(compare).collect()
     }
 
     /// Bytes in all files.

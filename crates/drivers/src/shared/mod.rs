@@ -5,6 +5,7 @@ mod cause;
 mod durable;
 mod home;
 mod http;
+mod ownership;
 mod schema;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -17,4 +18,5 @@ pub(crate) use durable::{Locked, sync_folder, write_durably};
 pub(crate) use home::Home;
 pub use home::{NeverQuarantined, Place, Quarantine};
 pub(crate) use http::{AskError, HttpCall, ask, check, complaints, status_of};
+pub(crate) use ownership::{Asker, Marked, Opening, Replaces, State, owned, owner_of, same};
 pub(crate) use schema::{empty_schema, schema_of};

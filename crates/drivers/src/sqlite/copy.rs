@@ -17,22 +17,13 @@ use rusqlite::{
 
 use super::{
     digest::digest,
-    mark::{self, Marked, State},
+    mark,
     observe::{Writes, local},
     open::{beside, in_wal_mode, to_create, to_look},
     own::Ours,
     record::{FileId, Journal, Proven, Record},
 };
-use crate::shared::{Locked, hindered, now, refused, sync_folder};
-
-/// What a copy may replace.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Replaces {
-    /// Nothing or an older copy. What only this site has is never destroyed unasked (I23).
-    Copies,
-    /// Also a sealed database, once it was salvaged.
-    Sealed,
-}
+use crate::shared::{Locked, Marked, Replaces, State, hindered, now, owner_of, sync_folder};
 
 /// The other side.
 #[derive(Debug, Clone, Copy)]
@@ -138,34 +129,8 @@ fn check_destination(
     }
     let db = to_look(ours.path).map_err(|error| ours.not_done(&error))?;
     let (marked, access) = local(&db).map_err(|error| ours.not_done(&error))?;
-    if let Some(marked) = &marked {
-        ours.admits(marked.mark.epoch)?;
-    }
-    match (access, replaces) {
-        (Access::Replica, _) | (Access::Sealed, Replaces::Sealed) => {}
-        (Access::Sealed, Replaces::Copies) => {
-            return Err(refused(
-                "store-not-a-copy",
-                "the sealed database here may have what the source lacks: reprotect the site",
-            ));
-        }
-        _ => {
-            return Err(refused(
-                "store-open",
-                "the database here takes writes and is nobody's copy",
-            ));
-        }
-    }
-    match (marked, source) {
-        (Some(here), Some(source)) if here.mark.epoch > source.mark.epoch => Err(hindered(
-            "source-stale",
-            format!(
-                "the source is at epoch {}, this site has seen epoch {}",
-                source.mark.epoch, here.mark.epoch
-            ),
-        )),
-        _ => Ok(()),
-    }
+    ours.asker
+        .may_replace(marked.as_ref(), access, replaces, source)
 }
 
 fn snapshot(ours: &Ours<'_>, source: Source<'_>) -> Result<Snapshot, ActError> {
@@ -185,14 +150,7 @@ fn snapshot(ours: &Ours<'_>, source: Source<'_>) -> Result<Snapshot, ActError> {
     let db = to_look(source.path).map_err(|error| failed(&error))?;
     db.execute_batch("BEGIN").map_err(|error| failed(&error))?;
     let (marked, access) = local(&db).map_err(|error| failed(&error))?;
-    let marked =
-        marked.filter(|marked| marked.mark.owner == *source.site && marked.state != State::Replica);
-    let Some(marked) = marked else {
-        return Err(refused(
-            "source-not-owner",
-            format!("{} does not own the store", source.site),
-        ));
-    };
+    let marked = owner_of(marked, source.site)?;
     // With a rollback journal a long read keeps the application from writing.
     let digest = match (access, journal) {
         (Access::Sealed, _) => Some(Writes::Refused),

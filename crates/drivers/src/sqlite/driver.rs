@@ -8,13 +8,13 @@ use mainstay_driver::{ActError, Cause, Driver, Order, Progress, Retry};
 use mainstay_model::{ComponentId, Declared, Facts, Op, Output, Sample, Scope, SiteId};
 
 use super::{
-    copy::{Replaces, Source, copy},
+    copy::{Source, copy},
     observe::{Digests, observe},
     options::SqliteAt,
     own::{Ours, demote, initialise, open_for_writes, seal},
     salvage::salvage,
 };
-use crate::shared::{Home, refused, unknown};
+use crate::shared::{Asker, Home, Replaces, owned, refused, unknown};
 
 /// The async half, for every `sqlite` store of one site.
 #[derive(Debug, Clone)]
@@ -54,9 +54,11 @@ impl SqliteDriver {
         let ours = Ours {
             path: &own,
             lock: &self.state("sqlite", &declared.name).join("lock"),
-            site: &action.site,
-            run: &order.id.run,
-            fence: order.fence.as_ref().map(|fence| fence.epoch),
+            asker: Asker {
+                site: &action.site,
+                run: &order.id.run,
+                fence: order.fence.as_ref().map(|fence| fence.epoch),
+            },
             digests: &self.digests,
         };
         match &action.op {
@@ -98,10 +100,7 @@ impl SqliteDriver {
             let path = Self::path(&self.home, declared, other).map_err(ActError::NotDone)?;
             let seen = observe(&path, &self.digests).map_err(ActError::NotDone)?;
             if let Some(mark) = seen.store.and_then(|store| store.mark) {
-                return Err(refused(
-                    "store-owned",
-                    format!("{} owns the store at epoch {}", mark.owner, mark.epoch),
-                ));
+                return Err(owned(&mark));
             }
         }
         Ok(())

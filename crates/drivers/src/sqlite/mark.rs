@@ -4,6 +4,8 @@
 use mainstay_model::{Epoch, Mark, RunId, SiteId};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
+use crate::shared::{Marked, State};
+
 /// The mark's table. Its shape is public: an application may read it before it writes.
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS mainstay_mark (
   id INTEGER PRIMARY KEY CHECK (id = 1),
@@ -12,31 +14,6 @@ const TABLE: &str = "CREATE TABLE IF NOT EXISTS mainstay_mark (
   run TEXT NOT NULL,
   state TEXT NOT NULL CHECK (state IN ('open', 'sealed', 'replica'))
 )";
-
-/// What the mark says about application writes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum State {
-    Open,
-    Sealed,
-    Replica,
-}
-
-impl State {
-    fn word(self) -> &'static str {
-        match self {
-            Self::Open => "open",
-            Self::Sealed => "sealed",
-            Self::Replica => "replica",
-        }
-    }
-}
-
-/// The mark as stored.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Marked {
-    pub(super) mark: Mark,
-    pub(super) state: State,
-}
 
 /// Reads the mark; none where there is no mark yet. A mark that makes no sense is an error.
 pub(super) fn read(db: &Connection) -> rusqlite::Result<Option<Marked>> {
@@ -80,10 +57,18 @@ pub(super) fn write(db: &Connection, marked: &Marked) -> rusqlite::Result<()> {
             i64::try_from(marked.mark.epoch.0).unwrap_or(i64::MAX),
             marked.mark.owner.as_str(),
             run,
-            marked.state.word(),
+            word(marked.state),
         ],
     )?;
     Ok(())
+}
+
+fn word(state: State) -> &'static str {
+    match state {
+        State::Open => "open",
+        State::Sealed => "sealed",
+        State::Replica => "replica",
+    }
 }
 
 /// The application's tables, by name; virtual tables store through tables of their own, which are in the list.

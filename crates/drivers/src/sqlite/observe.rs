@@ -13,11 +13,11 @@ use rusqlite::Connection;
 
 use super::{
     digest::digest,
-    mark::{self, Marked, State},
+    mark,
     open::{Stamp, stamp, to_look},
     record::Record,
 };
-use crate::shared::now;
+use crate::shared::{Marked, State, now};
 
 /// A file's time of change is only this exact; within it two contents may look the same.
 const TICK_NS: i64 = 50_000_000;

@@ -5,16 +5,16 @@
 use std::{path::Path, time::Duration};
 
 use mainstay_driver::ActError;
-use mainstay_model::{Access, Epoch, Mark, Output, Position, RunId, SiteId};
+use mainstay_model::{Access, Epoch, Output, Position};
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::{
-    mark::{self, Marked, State},
+    mark,
     observe::{Digests, Writes, local},
     open::{Held, to_change, to_create},
     record::{Journal, Promoted, Record},
 };
-use crate::shared::{Locked, hindered, refused, unknown};
+use crate::shared::{Asker, Locked, Marked, Opening, State, hindered, refused, same, unknown};
 
 /// How long a change waits for another change of the same store.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -25,22 +25,11 @@ pub(super) struct Ours<'a> {
     pub(super) path: &'a Path,
     /// Taken by everything that changes the mark or replaces the file.
     pub(super) lock: &'a Path,
-    pub(super) site: &'a SiteId,
-    pub(super) run: &'a RunId,
-    /// The fencing token of the order.
-    pub(super) fence: Option<Epoch>,
+    pub(super) asker: Asker<'a>,
     pub(super) digests: &'a Digests,
 }
 
 impl Ours<'_> {
-    /// Refuses an order whose token is older than the store's epoch (I3).
-    pub(super) fn admits(&self, stored: Epoch) -> Result<(), ActError> {
-        match self.fence {
-            Some(token) if token < stored => Err(ActError::StaleEpoch(stored)),
-            _ => Ok(()),
-        }
-    }
-
     pub(super) fn lock(&self) -> Result<Locked, ActError> {
         Locked::wait(self.lock, PATIENCE)
             .map_err(|error| hindered("store-busy", format!("lock the store: {error}")))
@@ -83,32 +72,12 @@ impl Ours<'_> {
             .into(),
         }
     }
-
-    fn mark(&self, epoch: Epoch, owner: &SiteId, state: State) -> Marked {
-        Marked {
-            mark: Mark {
-                epoch,
-                owner: owner.clone(),
-                run: Some(self.run.clone()),
-            },
-            state,
-        }
-    }
 }
 
 /// The mark, which every change but an initialisation needs.
 fn marked(db: &Connection, ours: &Ours<'_>) -> Result<(Marked, Access), ActError> {
     let (marked, access) = local(db).map_err(|error| ours.not_done(&error))?;
-    match marked {
-        Some(marked) => {
-            ours.admits(marked.mark.epoch)?;
-            Ok((marked, access))
-        }
-        None => Err(refused(
-            "store-unmarked",
-            "the store has no ownership mark: adopt it first",
-        )),
-    }
+    Ok((ours.asker.marked(marked)?, access))
 }
 
 /// Runs a change in one immediate transaction. Only a commit that fails leaves the outcome unknown.
@@ -137,32 +106,19 @@ fn digest_after(held: &Held, ours: &Ours<'_>) -> Result<String, ActError> {
 pub(super) fn seal(ours: &Ours<'_>, epoch: Epoch) -> Result<Output, ActError> {
     let _lock = ours.lock()?;
     let mut held = ours.open()?;
-    let sealed = change(&mut held, ours, |db| {
+    change(&mut held, ours, |db| {
         let (old, _) = marked(db, ours)?;
-        if old.mark.epoch > epoch {
-            return Err(ActError::StaleEpoch(old.mark.epoch));
-        }
-        let state = match old.state {
-            State::Replica => State::Replica,
-            State::Open | State::Sealed => State::Sealed,
-        };
-        let new = ours.mark(epoch, &old.mark.owner, state);
-        write_and_seal(db, &new).map_err(|error| ours.not_done(&error))?;
-        Ok(epoch)
+        let new = ours.asker.seal(&old, epoch)?;
+        write_and_seal(db, &new).map_err(|error| ours.not_done(&error))
     })?;
     let digest = digest_after(&held, ours)?;
-    Ok(ours.output(digest, sealed))
+    Ok(ours.output(digest, epoch))
 }
 
 fn write_and_seal(db: &Connection, new: &Marked) -> rusqlite::Result<()> {
     // Rewriting an equal mark would change the file, and with it the proof that a copy is the proven one.
     let old = mark::read(db)?;
-    let same = old.as_ref().is_some_and(|old| {
-        old.state == new.state
-            && old.mark.epoch == new.mark.epoch
-            && old.mark.owner == new.mark.owner
-    });
-    if !same {
+    if !old.is_some_and(|old| same(&old, new)) {
         mark::write(db, new)?;
     }
     mark::seal(db)
@@ -173,33 +129,21 @@ pub(super) fn open_for_writes(ours: &Ours<'_>, epoch: Epoch) -> Result<Output, A
     let _lock = ours.lock()?;
     let mut held = ours.open()?;
     let (old, access) = marked(&held.db, ours)?;
-    if old.mark.epoch == epoch && old.mark.owner == *ours.site && access == Access::Open {
-        let output = ours.output(String::new(), epoch);
+    if ours.asker.open(&old, access, epoch)? == Opening::Already {
+        let values = ours.output(String::new(), epoch).values;
         return Ok(Output {
             position: None,
-            ..output
+            values,
         });
-    }
-    if old.mark.epoch >= epoch {
-        return Err(ActError::StaleEpoch(old.mark.epoch));
-    }
-    if access == Access::Open {
-        return Err(refused(
-            "store-open",
-            format!(
-                "the store takes writes at epoch {} already, and was not sealed",
-                old.mark.epoch
-            ),
-        ));
     }
     let digest = remember_content(&held, ours, epoch)?;
     change(&mut held, ours, |db| {
-        let (now, _) = marked(db, ours)?;
-        if now.mark.epoch >= epoch {
-            return Err(ActError::StaleEpoch(now.mark.epoch));
-        }
+        let (old, access) = marked(db, ours)?;
+        let Opening::New(new) = ours.asker.open(&old, access, epoch)? else {
+            return Ok(());
+        };
         mark::unseal(db)
-            .and_then(|()| mark::write(db, &ours.mark(epoch, ours.site, State::Open)))
+            .and_then(|()| mark::write(db, &new))
             .map_err(|error| ours.not_done(&error))
     })?;
     Ok(ours.output(digest, epoch))
@@ -237,14 +181,7 @@ pub(super) fn demote(ours: &Ours<'_>, epoch: Epoch) -> Result<Output, ActError> 
     let mut held = ours.open()?;
     change(&mut held, ours, |db| {
         let (old, access) = marked(db, ours)?;
-        if old.mark.epoch > epoch || (old.mark.epoch == epoch && access == Access::Open) {
-            return Err(ActError::StaleEpoch(old.mark.epoch));
-        }
-        let state = match old.state {
-            State::Replica => State::Replica,
-            State::Open | State::Sealed => State::Sealed,
-        };
-        let new = ours.mark(epoch, &old.mark.owner, state);
+        let new = ours.asker.demote(&old, access, epoch)?;
         write_and_seal(db, &new).map_err(|error| ours.not_done(&error))
     })?;
     let digest = digest_after(&held, ours)?;
@@ -254,7 +191,7 @@ pub(super) fn demote(ours: &Ours<'_>, epoch: Epoch) -> Result<Output, ActError> 
     if untouched {
         change(&mut held, ours, |db| {
             let (old, _) = marked(db, ours)?;
-            let new = ours.mark(epoch, &old.mark.owner, State::Replica);
+            let new = ours.asker.mark(epoch, &old.mark.owner, State::Replica);
             write_and_seal(db, &new).map_err(|error| ours.not_done(&error))
         })
         .map_err(after_the_seal)?;
@@ -280,21 +217,11 @@ pub(super) fn initialise(ours: &Ours<'_>) -> Result<Output, ActError> {
     let mut held = to_create(ours.path).map_err(|error| ours.not_done(&error))?;
     let epoch = change(&mut held, ours, |db| {
         let (old, _) = local(db).map_err(|error| ours.not_done(&error))?;
-        match old {
-            Some(old) if old.mark.owner == *ours.site => Ok(old.mark.epoch),
-            Some(old) => Err(refused(
-                "store-owned",
-                format!(
-                    "{} owns the store at epoch {}",
-                    old.mark.owner, old.mark.epoch
-                ),
-            )),
-            None => {
-                let new = ours.mark(Epoch(1), ours.site, State::Open);
-                mark::write(db, &new).map_err(|error| ours.not_done(&error))?;
-                Ok(Epoch(1))
-            }
+        let new = ours.asker.initialise(old.clone())?;
+        if old.is_none() {
+            mark::write(db, &new).map_err(|error| ours.not_done(&error))?;
         }
+        Ok(new.mark.epoch)
     })?;
     Ok(Output {
         position: None,

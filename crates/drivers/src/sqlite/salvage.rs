@@ -71,9 +71,9 @@ pub(super) fn salvage(
     let manifest = Manifest {
         version: VERSION,
         store,
-        site: ours.site,
+        site: ours.asker.site,
         owner: owner.0,
-        run: ours.run.as_str(),
+        run: ours.asker.run.as_str(),
         at_us: now().0,
         digest: &digest,
         rows,
