@@ -84,6 +84,8 @@ pub(crate) enum Verb {
     Adopt(verbs::adopt::AdoptArgs),
     /// List, show and steer runs.
     Run(verbs::run::RunArgs),
+    /// Watch the sites, propose moves, and act alone where the plan file says so.
+    Serve(verbs::serve::ServeArgs),
     /// Be the agent of one site: own its processes, hold its credentials, carry out its steps.
     Agent(verbs::agent::AgentArgs),
     /// Explain an error code.
@@ -109,7 +111,9 @@ impl Verb {
             Self::Adopt(args) => args.format,
             Self::Run(args) => args.format,
             Self::Explain(args) => args.format,
-            Self::Agent(_) | Self::Completions(_) | Self::DemoPart(_) => Format::default(),
+            Self::Serve(_) | Self::Agent(_) | Self::Completions(_) | Self::DemoPart(_) => {
+                Format::default()
+            }
         }
     }
 }

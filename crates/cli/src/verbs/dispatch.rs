@@ -5,7 +5,8 @@ use crate::{
     error::{Exit, Failure},
     output::Output,
     verbs::{
-        adopt, agent, check, completions, demo_part, explain, moves, plan, run as runs, status,
+        adopt, agent, check, completions, demo_part, explain, moves, plan, run as runs, serve,
+        status,
     },
 };
 
@@ -22,6 +23,7 @@ pub(crate) async fn run(cli: Cli, out: &Output) -> Result<Exit, Failure> {
         Verb::Reprotect(args) => moves::reprotect(&args, global, out).await,
         Verb::Adopt(args) => adopt::run(&args, global, out).await,
         Verb::Run(args) => runs::run(&args, global, out).await,
+        Verb::Serve(args) => serve::run(&args, global, out).await,
         Verb::Agent(args) => agent::run(&args, global, out).await,
         Verb::Explain(args) => explain::run(&args, out),
         Verb::Completions(args) => Ok(completions::run(&args, out)),

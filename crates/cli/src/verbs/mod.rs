@@ -10,6 +10,7 @@ pub(crate) mod moves;
 pub(crate) mod plan;
 pub(crate) mod run;
 pub(crate) mod run_show;
+pub(crate) mod serve;
 pub(crate) mod status;
 
 mod dispatch;
