@@ -105,6 +105,11 @@ impl Diagnostics {
         });
     }
 
+    /// Whether one more problem would be kept. Where not, nobody sees what it says.
+    pub(crate) fn has_room(&self) -> bool {
+        self.list.len() < MOST
+    }
+
     /// Covers these bytes of the source, so that no report shows them.
     pub(crate) fn mask(&mut self, ranges: &[Range<usize>]) {
         if ranges.is_empty() {

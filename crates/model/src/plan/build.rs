@@ -26,8 +26,8 @@ fn options(entry: &Entry, folder: &str, is_option: impl Fn(&str) -> bool) -> Val
         .entries()
         .iter()
         .filter(|own| is_option(&own.key));
-    let own = own.map(|own| (own.key.clone(), paths::within(folder, own.value.to_json())));
-    Value::Object(own.collect())
+    let own = own.map(|own| (own.key.clone(), own.value.to_json()));
+    paths::within(folder, Value::Object(own.collect()))
 }
 
 struct Builder<'a> {

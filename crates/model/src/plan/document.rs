@@ -67,7 +67,6 @@ impl Document {
     pub(super) fn new(kinds: &Kinds) -> Self {
         let generator = SchemaSettings::draft2020_12().into_generator();
         let mut schema = generator.into_root_schema_for::<Shape>().to_value();
-        without_null(&mut schema);
         let mut added = Map::new();
         let mut shared = BTreeMap::new();
         for (class, section, shape, at) in CLASSES {
@@ -85,6 +84,7 @@ impl Document {
         if let Some(definitions) = schema.get_mut("$defs").and_then(Value::as_object_mut) {
             definitions.append(&mut added);
         }
+        without_null(&mut schema);
         Self { schema, shared }
     }
 

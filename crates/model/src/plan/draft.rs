@@ -17,7 +17,7 @@ use super::{
     },
 };
 use crate::{
-    Class, Diagnostic, Diagnostics, Entry, Kind, Kinds, Node, Severity,
+    Class, Diagnostic, Diagnostics, Entry, Kind, Kinds, Node, NodeValue, Severity,
     diagnostic::{code, nearest, one_of, quote},
     schema::Checker,
 };
@@ -107,7 +107,8 @@ impl<'a> Values<'a, '_> {
         checker.check(self.root, self.root.place_at::<&str>(&[]), self.schema);
         for (class, section, shape, _) in CLASSES {
             for entry in self.root.get(section).map_or(&[][..], Node::entries) {
-                if entry.value.entries().is_empty() {
+                // What is no mapping was reported by the file's own shape.
+                if !matches!(entry.value.value, NodeValue::Map(_)) {
                     continue;
                 }
                 let name = self.component(class, entry);

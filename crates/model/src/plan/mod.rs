@@ -10,6 +10,7 @@ mod parse;
 mod paths;
 mod secrets;
 mod shape;
+mod template;
 
 pub use document::schema;
 pub use file::{
@@ -19,3 +20,4 @@ pub use file::{
     WorkloadRole, Writers,
 };
 pub use parse::{Origin, Parsed, parse};
+pub use template::template;

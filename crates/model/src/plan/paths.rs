@@ -37,14 +37,15 @@ pub(super) fn address(folder: &str, address: &str) -> String {
     address.to_owned()
 }
 
-/// The same for every address and every `{ file: PATH }` in a kind's options.
+/// The same for every `url` and every `{ file: PATH }` in a kind's options. Anything else is the kind's own matter:
+/// a program's arguments mean what the program says.
 pub(super) fn within(folder: &str, value: Value) -> Value {
     match value {
-        Value::String(text) => Value::String(address(folder, &text)),
         Value::Array(items) => items.into_iter().map(|item| within(folder, item)).collect(),
         Value::Object(map) => {
             let alone = map.len() == 1;
             let map = map.into_iter().map(|(key, value)| match value {
+                Value::String(text) if key == "url" => (key, address(folder, &text).into()),
                 Value::String(path) if alone && key == "file" => {
                     (key, absolute(folder, &path).into())
                 }
@@ -71,8 +72,8 @@ mod tests {
         ] {
             assert_eq!(absolute("/plan", path), wanted);
         }
-        let value = json!({ "url": "file:./a", "key": { "file": "k" }, "dsn": "postgres://h/x", "all": ["unix:s"] });
-        let wanted = json!({ "url": "file:/plan/a", "key": { "file": "/plan/k" }, "dsn": "postgres://h/x", "all": ["unix:/plan/s"] });
+        let value = json!({ "url": "file:./a", "key": { "file": "k" }, "dsn": "file:x", "all": ["unix:s"] });
+        let wanted = json!({ "url": "file:/plan/a", "key": { "file": "/plan/k" }, "dsn": "file:x", "all": ["unix:s"] });
         assert_eq!(within("/plan/", value), wanted);
         assert_eq!(address("/plan", "file:///a"), "file:/a");
     }

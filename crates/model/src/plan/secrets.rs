@@ -18,7 +18,8 @@ pub(super) struct Secrets {
 }
 
 /// Field names that hold a secret, whatever comes before them.
-const NAMES: [&str; 16] = [
+const NAMES: [&str; 17] = [
+    "authorization",
     "password",
     "passwd",
     "passphrase",
@@ -53,23 +54,32 @@ pub(super) fn find(root: &Node, out: &mut Diagnostics) -> Secrets {
 /// Masks what looks like a secret in text that could not be read as YAML.
 pub(super) fn mask_lines(text: &str, out: &mut Diagnostics) {
     let mut ranges = Vec::new();
-    let mut start = 0;
+    let (mut start, mut goes_on) = (0, false);
     for line in text.split_inclusive('\n') {
         let content = line.trim_end();
-        for (at, _) in content.match_indices([':', '=']) {
-            let name = content[..at].trim_end_matches(['"', '\'', ' ']);
-            let from = name.rfind(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '-' | '.')));
-            let name = &name[from.map_or(0, |at| at + 1)..];
-            if names_a_secret(&[name])
-                || (content[at..].starts_with("://") && content.contains('@'))
-            {
-                ranges.push(start + at + 1..start + content.len());
-                break;
-            }
+        let end = start + content.len();
+        if goes_on {
+            ranges.push(start..end);
         }
+        let from = secret_in(content);
+        ranges.extend(from.map(|from| start + from..end));
+        // The value of a block scalar, or of a key without one, stands on the lines below.
+        goes_on = from.is_some_and(|from| content[from..].trim().len() < 3);
         start += line.len();
     }
     out.mask(&ranges);
+}
+
+/// Where a secret may start in a line: after the name of a field that holds one, or in an address with a user.
+fn secret_in(line: &str) -> Option<usize> {
+    let user = line.contains('@');
+    line.match_indices([':', '=']).find_map(|(at, _)| {
+        let name = line[..at].trim_end_matches(['"', '\'', ' ']);
+        let part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.');
+        let name = name.rsplit(|c| !part(c)).next().unwrap_or(name);
+        let address = user && line[at..].starts_with("://");
+        (names_a_secret(&[name]) || address).then_some(at + 1)
+    })
 }
 
 fn walk_entry<'a>(

@@ -25,6 +25,7 @@ pub(super) struct Shape {
     /// The system's name.
     system: SystemName,
     /// Regions, zones or clusters.
+    #[schemars(extend("maxProperties" = MAX_SITES))]
     sites: BTreeMap<SiteId, SiteShape>,
     /// Where components are active before anything was ever moved: a site, or weights per site; `default` for all others.
     #[schemars(default)]
@@ -72,6 +73,9 @@ pub(super) struct Shape {
     #[schemars(default)]
     drills: BTreeMap<ExternalId, Map<String, Value>>,
 }
+
+/// The most sites of a file. Some checks compare every site with every other.
+pub(super) const MAX_SITES: usize = 100;
 
 /// The system's name: letters, digits, '-', '_' and '.'.
 pub(super) type SystemName = ExternalId;

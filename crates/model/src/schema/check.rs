@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// When so many problems were found, checking ends.
-const ENOUGH: usize = 500;
+pub(super) const ENOUGH: usize = 500;
 
 /// A schema with its definitions, ready to check values.
 pub(crate) struct Checker<'a> {

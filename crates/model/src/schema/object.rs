@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value};
 
-use super::check::{Checker, list};
+use super::check::{Checker, ENOUGH, list};
 use crate::{
     Entry, Node, Place, check_name,
     diagnostic::{code, nearest, one_of, quote},
@@ -22,6 +22,9 @@ impl<'a> Checker<'a> {
         let known = schema.get("properties").and_then(Value::as_object);
         let patterns = schema.get("patternProperties").and_then(Value::as_object);
         for entry in node.entries() {
+            if self.found.len() >= ENOUGH {
+                return;
+            }
             if let Some(own) = known.and_then(|known| known.get(&entry.key)) {
                 self.check(&entry.value, entry.key_place, own);
                 continue;
@@ -56,6 +59,12 @@ impl<'a> Checker<'a> {
             && (node.entries().len() as u64) < least
         {
             let message = format!("at least {least} entries are needed here");
+            self.report(code::BAD_VALUE, blame, message, None);
+        }
+        if let Some(most) = schema.get("maxProperties").and_then(Value::as_u64)
+            && (node.entries().len() as u64) > most
+        {
+            let message = format!("at most {most} entries are possible here");
             self.report(code::BAD_VALUE, blame, message, None);
         }
     }

@@ -40,10 +40,14 @@ struct Address {
 
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
-struct Command {
-    run: Vec<String>,
+struct Process {
+    command: Vec<String>,
     replicas: Option<u32>,
+    env: Option<BTreeMap<String, String>>,
     ready: Option<Ready>,
+    hold: Option<Call>,
+    release: Option<Call>,
+    held: Option<Ask>,
 }
 
 #[derive(JsonSchema)]
@@ -173,7 +177,7 @@ pub(crate) fn kinds() -> Kinds {
         .with(stub(
             "process",
             workload,
-            schema::<Command>(),
+            schema::<Process>(),
             none(),
             FenceClass::F0,
         ))

@@ -4,4 +4,7 @@ mod common;
 mod example;
 mod hostile;
 mod pages;
+mod properties;
+mod schema;
+mod template;
 mod values;

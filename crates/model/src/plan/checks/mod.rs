@@ -8,7 +8,7 @@ mod protection;
 mod references;
 mod sites;
 
-use super::draft::Draft;
+use super::{draft::Draft, shape::MAX_SITES};
 use crate::{Diagnostics, Timestamp};
 
 pub(super) use kinds::{kind, promises};
@@ -17,6 +17,9 @@ use references::section_of;
 /// Checks the file as a whole, as far as it can be read.
 pub(super) fn whole(draft: &Draft<'_>, now: Timestamp, out: &mut Diagnostics) {
     references::check(draft, out);
+    if draft.sites.len() > MAX_SITES {
+        return;
+    }
     order::check(draft, out);
     sites::check(draft, out);
     protection::check(draft, out);

@@ -164,6 +164,12 @@ fn rto(draft: &Draft<'_>, out: &mut Diagnostics) {
 /// A backup beside the data falls with it.
 fn repositories(draft: &Draft<'_>, out: &mut Diagnostics) {
     let placement = defaults::placement(draft);
+    let mut kept: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (name, item) in &draft.stores {
+        for backup in item.value.iter().flat_map(|store| &store.backup) {
+            kept.entry(backup.to.as_str()).or_default().push(name);
+        }
+    }
     for (name, item) in &draft.repositories {
         let Some(own) = item
             .value
@@ -178,24 +184,15 @@ fn repositories(draft: &Draft<'_>, out: &mut Diagnostics) {
         let Some(site) = draft.sites.keys().find(data) else {
             continue;
         };
-        let kept = |store: &StoreShape| {
-            store
-                .backup
-                .iter()
-                .any(|backup| backup.to.as_str() == *name)
+        let active = |store: &&&str| {
+            placement
+                .get(**store)
+                .is_some_and(|weights| weights.contains_key(*site))
         };
-        let stores = draft
-            .stores
-            .iter()
-            .filter(|(_, item)| item.value.as_ref().is_some_and(kept));
-        let active = |store: &&str| {
-            let weights = placement.get(*store);
-            weights.is_some_and(|weights| weights.contains_key(*site))
-        };
-        let here: Vec<&str> = stores.map(|(store, _)| *store).filter(active).collect();
+        let here = kept.get(name).and_then(|stores| stores.iter().find(active));
         let place = draft.root.place_at(&["repositories", name, "domain"]);
         let help = "keep backups in a failure domain of their own";
-        if let Some(store) = here.first() {
+        if let Some(store) = here {
             let message = format!(
                 "{} is in the failure domain of {}, where {} is active: they fall together",
                 quote(name),

@@ -174,6 +174,9 @@ impl Names<'_, '_> {
                 .map(|entry| entry.key.as_str())
         };
         let message = format!("there is no {what} {}", quote(name));
+        if !self.out.has_room() {
+            return self.out.error(code, place, message, None);
+        }
         let elsewhere = ["stores", "workloads", "routes"]
             .into_iter()
             .find(|section| has(section));
