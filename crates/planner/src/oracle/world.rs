@@ -57,7 +57,7 @@ impl<'a> Cast<'a> {
                 Act::Route(name, weights, epoch) => self.route(state, name, weights, *epoch)?,
                 Act::Rebuild(name, site) => self.rebuild(state, name, site)?,
                 Act::Protect(name, site) if self.is_required(step.id) => {
-                    let rebuilt = self.done_by(
+                    let rebuilt = self.all_over(
                         state,
                         |act| matches!(act, Act::Rebuild(n, s) if n == name && s == site),
                     );
@@ -273,6 +273,15 @@ impl<'a> Cast<'a> {
         Ok(())
     }
 
+    /// Whether every step that may do this is over.
+    fn all_over(&self, state: &State<'a>, test: impl Fn(&Act<'a>) -> bool) -> bool {
+        let mut steps = self.runbook.steps.iter();
+        steps.all(|step| {
+            let over = state.ended & bit(step.id) != 0;
+            over || !self.acts[step.id.index()].iter().any(&test)
+        })
+    }
+
     /// Whether a required step that does this is over.
     fn done_by(&self, state: &State<'a>, test: impl Fn(&Act<'a>) -> bool) -> bool {
         self.runbook.steps.iter().any(|step| {
@@ -358,6 +367,29 @@ impl<'a> Cast<'a> {
         commits.any(|step| state.ended & bit(step.id) != 0)
     }
 
+    fn taken_back(&self, step: &Step, act: &Act<'a>, undo: Option<&Act<'a>>) -> bool {
+        let was = |name: &ComponentId, site: &SiteId| {
+            let initial = self
+                .lives
+                .iter()
+                .filter(|live| live.source == Source::Initial);
+            let mut there = initial.filter(|live| live.name == name && live.site == site);
+            there.next().is_some()
+        };
+        match act {
+            Act::Shut(name, site, _) => {
+                let changes = matches!(step.body, Body::Act(_)) && was(name, site);
+                !changes || matches!(undo, Some(Act::Enable(_, at, _)) if at == site)
+            }
+            Act::Rest(name, site) => {
+                !was(name, site) || matches!(undo, Some(Act::Work(_, at)) if at == site)
+            }
+            Act::Enable(_, site, _) => matches!(undo, Some(Act::Shut(_, at, _)) if at == site),
+            Act::Route(..) => matches!(undo, Some(Act::Route(..))),
+            _ => true,
+        }
+    }
+
     /// The run went through: what was rebuilt was looked at.
     pub(super) fn complete(&self, state: &State<'a>) -> Result<(), Broken> {
         for act in self.acts.iter().flatten() {
@@ -378,8 +410,21 @@ impl<'a> Cast<'a> {
         Ok(())
     }
 
-    /// The retreat is over: everything is as it was.
+    /// The retreat is over: everything is as it was, and every effect was taken back by its own undo. (A scheduler that
+    /// was held and stopped is not back when it is only released.)
     pub(super) fn intact(&self, state: &State<'a>) -> Result<(), Broken> {
+        let started = self
+            .runbook
+            .steps
+            .iter()
+            .filter(|step| state.started & bit(step.id) != 0);
+        for step in started {
+            let undo = self.undos[step.id.index()].as_ref();
+            let acts = self.acts[step.id.index()].iter();
+            if !acts.into_iter().all(|act| self.taken_back(step, act, undo)) {
+                return Err("I22");
+            }
+        }
         let initial = self
             .lives
             .iter()

@@ -28,6 +28,7 @@ pub(crate) fn check(case: &Case<'_>) -> Result<(), Race> {
         store_goes_back(case, name, store)?;
     }
     for (name, workload) in &case.reading.workloads {
+        works_again(case, name, workload)?;
         let declared = case.file.workloads.get(*name);
         if declared.is_some_and(|workload| workload.role == WorkloadRole::Scheduler) {
             scheduler_goes_back(case, name, workload)?;
@@ -90,6 +91,18 @@ fn store_goes_back(case: &Case<'_>, name: &ComponentId, acts: &StoreActs<'_>) ->
         .stores
         .get(name)
         .is_none_or(|store| store.writers != Writers::Many);
+    for (promote, site, _) in undoable.clone().filter(|(_, site, _)| sites.contains(site)) {
+        let sealed_before = |shut: StepId| {
+            let back = undo_acts(case.step(shut), case.file);
+            matches!(back, Some(Act::Enable(_, at, _)) if at == *site)
+                && case.order.before(shut, *promote)
+        };
+        let mut shuts = acts.shuts.iter().filter(|(_, at, _)| at == site);
+        if !shuts.any(|(shut, ..)| sealed_before(*shut)) {
+            let how = format!("its undo would leave {name} sealed at {site}");
+            return Err(case.wrong("I22", *promote, &how));
+        }
+    }
     for (shut, ..) in acts.shuts.iter().filter(|(id, ..)| case.may_be_undone(*id)) {
         let Some(Act::Enable(_, site, epoch)) = undo_acts(case.step(*shut), case.file) else {
             continue;
@@ -113,6 +126,24 @@ fn store_goes_back(case: &Case<'_>, name: &ComponentId, acts: &StoreActs<'_>) ->
 fn is_old(case: &Case<'_>, name: &ComponentId, epoch: Epoch) -> bool {
     let epochs = case.runbook.epochs.get(name);
     epochs.is_none_or(|epochs| epoch <= epochs.from)
+}
+
+/// Who worked at a site before the run, and is stopped there by an undo, is started by a later one.
+fn works_again(case: &Case<'_>, name: &ComponentId, acts: &WorkloadActs<'_>) -> Result<(), Race> {
+    let sites = initial(case, name);
+    let started = acts.works.iter().filter(|(id, _)| case.may_be_undone(*id));
+    for (start, site) in started.filter(|(_, site)| sites.contains(site)) {
+        let stopped_before = |rest: StepId| {
+            let back = undo_acts(case.step(rest), case.file);
+            matches!(back, Some(Act::Work(_, at)) if at == *site) && case.order.before(rest, *start)
+        };
+        let mut rests = acts.rests.iter().filter(|(_, at)| at == site);
+        if rests_again(case, *start, site) && !rests.any(|(rest, _)| stopped_before(*rest)) {
+            let how = format!("its undo would leave {name} stopped at {site}");
+            return Err(case.wrong("I22", *start, &how));
+        }
+    }
+    Ok(())
 }
 
 fn scheduler_goes_back(

@@ -332,7 +332,7 @@ fn agree(file: &PlanFile, runbook: &Runbook) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn proof_and_oracle_agree_on_spoilt_runbooks(
