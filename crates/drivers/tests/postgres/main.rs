@@ -158,7 +158,7 @@ async fn a_killed_primary_is_salvaged_and_rewound() {
 /// The old primary comes back sealed, and what only it has is kept.
 async fn the_old_primary_is_salvaged(pair: &Pair) {
     let saved = pair.done("prod", Op::Salvage { owner: site("dr") }).await;
-    assert_eq!(access(&pair, "prod").await, Access::Sealed);
+    assert_eq!(access(pair, "prod").await, Access::Sealed);
     assert!(pair.app("prod").await.is_err(), "a returned primary serves");
     assert_eq!(saved.values["rows"], "7");
     let folder = std::path::Path::new(&saved.values["folder"]);

@@ -55,7 +55,7 @@ impl Pair {
             println!("skipped: {cause} (Debian: postgresql)");
             return None;
         }
-        let dir = tempfile::tempdir().unwrap();
+        let dir = scratch();
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
         for (name, secret) in [("mainstay", "m-secret"), ("copier", "c:se\\cret")] {
             fs::write(dir.path().join(name), format!("{secret}\n")).unwrap();
@@ -214,6 +214,16 @@ fn signal(spec: &ClusterSpec, signal: Signal) {
     while cluster::postmaster(spec).is_some() && Instant::now() < deadline {
         std::thread::sleep(Duration::from_millis(10));
     }
+}
+
+/// A folder in memory where there is room: clusters write much when they are made, and nothing here outlives the test.
+fn scratch() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    let room = rustix::fs::statvfs(memory).is_ok_and(|fs| fs.f_bavail * fs.f_frsize > 2 << 30);
+    if room && let Ok(dir) = tempfile::tempdir_in(memory) {
+        return dir;
+    }
+    tempfile::tempdir().unwrap()
 }
 
 fn scope(at: &str) -> Scope {
