@@ -3,6 +3,7 @@
 
 pub mod dns;
 mod files;
+pub mod haproxy;
 pub mod postgres;
 mod process;
 mod registry;

@@ -9,6 +9,7 @@ use mainstay_model::{Kinds, PlanFile, SiteId};
 use crate::{
     dns::{DnsDriver, DnsKind},
     files,
+    haproxy::{HaproxyDriver, HaproxyKind},
     postgres::{PostgresDriver, PostgresKind},
     process,
     shared::{Home, Place},
@@ -20,6 +21,7 @@ use crate::{
 pub fn kinds() -> Kinds {
     Kinds::new()
         .with(DnsKind)
+        .with(HaproxyKind)
         .with(PostgresKind)
         .with(files::FilesKind)
         .with(process::ProcessKind)
@@ -34,6 +36,10 @@ pub fn drivers(plan: Arc<PlanFile>, site: SiteId, place: Place) -> Drivers {
     Drivers::new()
         .with("dns", Arc::new(DnsDriver::new(&home.plan, home.simple())))
         .with(files::NAME, Arc::new(files::FilesDriver::new(home.clone())))
+        .with(
+            "haproxy",
+            Arc::new(HaproxyDriver::new(&home.plan, home.simple())),
+        )
         .with(
             "postgres",
             Arc::new(PostgresDriver::new(&home.plan, home.simple())),
