@@ -54,6 +54,34 @@ pub enum PartError {
     /// The HTTP client could not be set up.
     #[error("set up the HTTP client: {0}")]
     HttpClient(String),
+    /// A process could not be started.
+    #[error("start {name}: {source}")]
+    Start {
+        /// What was to run.
+        name: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A part of the world did not come up, or did not go down.
+    #[error("bring {name} up: {why}; its words are in {}", logs.display())]
+    NotUp {
+        /// Which part.
+        name: String,
+        /// What was seen.
+        why: String,
+        /// The folder of logs.
+        logs: PathBuf,
+    },
+    /// One of Mainstay's verbs ended otherwise than the demo needs.
+    #[error("carry out `{line}`: {why}; logs are in {}", logs.display())]
+    Verb {
+        /// The command.
+        line: String,
+        /// How it ended.
+        why: String,
+        /// The folder of logs.
+        logs: PathBuf,
+    },
     /// Signals could not be listened for.
     #[error("listen for signals: {0}")]
     Signals(io::Error),
@@ -71,6 +99,9 @@ impl PartError {
             Self::Database(_) => "demo-database",
             Self::Option { .. } => "demo-option",
             Self::HttpClient(_) => "demo-http-client",
+            Self::Start { .. } => "demo-start",
+            Self::NotUp { .. } => "demo-not-up",
+            Self::Verb { .. } => "demo-verb",
             Self::Signals(_) => "demo-signals",
         }
     }

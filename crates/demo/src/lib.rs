@@ -11,5 +11,6 @@ pub mod result;
 pub mod scheduler;
 mod stop;
 mod web;
+pub mod world;
 
 pub use error::PartError;

@@ -1,0 +1,44 @@
+//! What lies in a world's folder before anything runs: sites' folders, the name server's key, the plan file, the
+//! application's empty database. Must not know processes.
+
+use std::fs;
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+
+use super::plan;
+use super::record::{TENANTS, World};
+use super::site::Site;
+use crate::error::PartError;
+use crate::order_service;
+
+/// Makes the folders and files.
+pub(super) fn files(world: &World) -> Result<(), PartError> {
+    let folders = Site::ALL.map(|site| world.folder(site));
+    let files = Site::DATA.map(|site| world.files(site));
+    for folder in folders.iter().chain(&files).chain([&world.logs()]) {
+        fs::create_dir_all(folder).map_err(PartError::file("create", folder))?;
+    }
+    secret(&world.key_file())?;
+    let path = world.plan();
+    fs::write(&path, plan::text(world)).map_err(PartError::file("write", &path))
+}
+
+/// Gives the application its tables, at its home.
+pub(super) async fn database(world: &World) -> Result<(), PartError> {
+    order_service::init(&world.database_url(Site::Prod), TENANTS).await
+}
+
+/// Writes a fresh secret that only this user may read.
+pub(super) fn secret(path: &Path) -> Result<(), PartError> {
+    let make = || -> io::Result<()> {
+        let mut bytes = [0; 32];
+        fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+        file.write_all(BASE64.encode(bytes).as_bytes())
+    };
+    make().map_err(PartError::file("write", path))
+}
