@@ -92,6 +92,8 @@ pub(crate) enum Verb {
     Explain(verbs::explain::ExplainArgs),
     /// Print a completion script for a shell.
     Completions(verbs::completions::CompletionsArgs),
+    /// Watch a multi-tenant application survive a planned move, the death of a site, and the way home.
+    Demo(verbs::demo::DemoArgs),
     /// A part of the demo's world.
     #[command(hide = true)]
     DemoPart(verbs::demo_part::DemoPartArgs),
@@ -111,9 +113,11 @@ impl Verb {
             Self::Adopt(args) => args.format,
             Self::Run(args) => args.format,
             Self::Explain(args) => args.format,
-            Self::Serve(_) | Self::Agent(_) | Self::Completions(_) | Self::DemoPart(_) => {
-                Format::default()
-            }
+            Self::Serve(_)
+            | Self::Agent(_)
+            | Self::Completions(_)
+            | Self::Demo(_)
+            | Self::DemoPart(_) => Format::default(),
         }
     }
 }

@@ -51,6 +51,15 @@ pub(crate) async fn run(args: &AdoptArgs, global: &Global, out: &Output) -> Resu
     let adopted = observe::adopt(&session.desk, &lock, &gathered, &only)
         .await
         .map_err(|error| Failure::refused(error.code(), error))?;
+    let mut started = Vec::new();
+    if only.is_empty() {
+        let gathered = session.observe().await?;
+        started = observe::bring_up(&session.desk, &lock, &gathered)
+            .await
+            .map_err(|error| {
+                Failure::new(error.code(), error).next("`mainstay adopt` tries again")
+            })?;
+    }
     let rows: Vec<Row> = adopted
         .into_iter()
         .map(|one| Row {
@@ -65,6 +74,9 @@ pub(crate) async fn run(args: &AdoptArgs, global: &Global, out: &Output) -> Resu
             "{} belongs to {} at epoch {}: {}",
             row.store, row.owner, row.epoch, row.evidence
         ));
+    }
+    for one in started {
+        out.line(format!("{} runs at {}", one.workload, one.site));
     }
     out.value(&rows);
     Ok(Exit::Done)

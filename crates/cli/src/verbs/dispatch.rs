@@ -5,8 +5,8 @@ use crate::{
     error::{Exit, Failure},
     output::Output,
     verbs::{
-        adopt, agent, check, completions, demo_part, explain, moves, plan, run as runs, serve,
-        status,
+        adopt, agent, check, completions, demo, demo_part, explain, moves, plan, run as runs,
+        serve, status,
     },
 };
 
@@ -27,6 +27,7 @@ pub(crate) async fn run(cli: Cli, out: &Output) -> Result<Exit, Failure> {
         Verb::Agent(args) => agent::run(&args, global, out).await,
         Verb::Explain(args) => explain::run(&args, out),
         Verb::Completions(args) => Ok(completions::run(&args, out)),
+        Verb::Demo(args) => demo::run(args, global, out).await,
         Verb::DemoPart(args) => demo_part::run(args, out).await,
     }
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use mainstay_driver::{ActError, Driver, Order, Progress};
 use mainstay_model::{
-    Access, Action, ComponentId, Direction, EffectId, Epoch, Mark, Op, SiteId, StepId, Store,
-    StoreFacts, Subject, Weights,
+    Access, Action, ComponentId, Declared, Direction, EffectId, Epoch, Mark, Op, SiteId, StepId,
+    Store, StoreFacts, Subject, Weights,
 };
 
 use super::gather::{Gathered, owner};
@@ -68,6 +68,16 @@ pub enum AdoptError {
         /// Why.
         source: ActError,
     },
+    /// A workload that belongs there could not be started.
+    #[error("failed to start {workload} at {site}: {why}")]
+    NotStarted {
+        /// The workload.
+        workload: ComponentId,
+        /// The site.
+        site: SiteId,
+        /// Why.
+        why: String,
+    },
     /// The state cannot be used.
     #[error(transparent)]
     State(#[from] StateError),
@@ -82,6 +92,7 @@ impl AdoptError {
             Self::TwoOwners { .. } => "two-owners",
             Self::NotSeen { .. } => "store-not-seen",
             Self::NotOpened { .. } => "not-opened",
+            Self::NotStarted { .. } => "not-started",
             Self::State(error) => error.code(),
         }
     }
@@ -214,41 +225,66 @@ async fn open_first(
     (step, epoch): (StepId, Epoch),
 ) -> Result<(), AdoptError> {
     let name = &store.declared.name;
-    let refuse = |source| AdoptError::NotOpened {
-        store: name.clone(),
-        site: site.clone(),
-        source,
-    };
-    let mut remotes = desk.remotes(Some(lock.executor()));
-    let Some(agent) = remotes.remove(site) else {
-        return Err(AdoptError::NotSeen {
-            store: name.clone(),
-            site: site.clone(),
-            why: "it has no agent".to_owned(),
-        });
-    };
     let op = match facts.access {
         Access::Replica => Op::Promote(epoch),
         _ => Op::Unseal(epoch),
     };
-    let order = Order {
-        id: EffectId {
-            run: desk.state.new_run_id()?,
-            step,
-            direction: Direction::Forward,
-            attempt: 1,
-            executor: lock.executor(),
+    let id = effect(desk, lock, step)?;
+    let order = order(id, &store.declared, site, op);
+    obey(desk, lock, order).await.map_err(|why| match why {
+        Disobeyed::Failed(source) => AdoptError::NotOpened {
+            store: name.clone(),
+            site: site.clone(),
+            source,
         },
+        Disobeyed::Silent(why) => AdoptError::NotSeen {
+            store: name.clone(),
+            site: site.clone(),
+            why,
+        },
+    })
+}
+
+/// An effect of no run: adoption has an id of its own.
+pub(super) fn effect(desk: &Desk, lock: &MoverLock, step: StepId) -> Result<EffectId, StateError> {
+    Ok(EffectId {
+        run: desk.state.new_run_id()?,
+        step,
+        direction: Direction::Forward,
+        attempt: 1,
+        executor: lock.executor(),
+    })
+}
+
+pub(super) fn order(id: EffectId, declared: &Declared, site: &SiteId, op: Op) -> Order {
+    Order {
+        id,
         action: Action {
-            driver: store.declared.kind.clone(),
-            subject: Subject::Component(name.clone()),
+            driver: declared.kind.clone(),
+            subject: Subject::Component(declared.name.clone()),
             site: site.clone(),
             op,
         },
         fence: None,
         inputs: Vec::new(),
+    }
+}
+
+/// Why an agent did not do what it was ordered to.
+pub(super) enum Disobeyed {
+    /// It said so.
+    Failed(ActError),
+    /// It said nothing, or not in time.
+    Silent(String),
+}
+
+/// Lets the site's agent carry out an order, to its end.
+pub(super) async fn obey(desk: &Desk, lock: &MoverLock, order: Order) -> Result<(), Disobeyed> {
+    let mut remotes = desk.remotes(Some(lock.executor()));
+    let Some(agent) = remotes.remove(&order.action.site) else {
+        return Err(Disobeyed::Silent("it has no agent".to_owned()));
     };
-    let opening = async {
+    let doing = async {
         let mut progress = agent.act(&order).await;
         while let Ok(Progress::Running {
             handle, again_in, ..
@@ -259,12 +295,11 @@ async fn open_first(
         }
         progress
     };
-    match tokio::time::timeout(OPEN, opening).await {
-        Ok(answer) => answer.map(|_| ()).map_err(refuse),
-        Err(_) => Err(AdoptError::NotSeen {
-            store: name.clone(),
-            site: site.clone(),
-            why: format!("not open after {} s", OPEN.as_secs()),
-        }),
+    match tokio::time::timeout(OPEN, doing).await {
+        Ok(answer) => answer.map(|_| ()).map_err(Disobeyed::Failed),
+        Err(_) => Err(Disobeyed::Silent(format!(
+            "not over after {} s",
+            OPEN.as_secs()
+        ))),
     }
 }

@@ -2,8 +2,10 @@
 //! Must not know what is planned from it.
 
 mod adopt;
+mod bring_up;
 mod gather;
 mod scopes;
 
 pub use adopt::{AdoptError, Adopted, adopt};
+pub use bring_up::{Started, bring_up};
 pub use gather::{Gathered, gather};

@@ -111,8 +111,12 @@ impl World {
 
     /// Processes that carry no mark of the world: database clusters, by the id in their own pid file.
     fn roots(&self, site: Option<Site>) -> Vec<Identity> {
-        let sites = Site::DATA.into_iter().filter(|one| site.is_none_or(|site| site == *one));
-        sites.filter_map(|site| postmaster(self.cluster(site))).collect()
+        let sites = Site::DATA
+            .into_iter()
+            .filter(|one| site.is_none_or(|site| site == *one));
+        sites
+            .filter_map(|site| postmaster(self.cluster(site)))
+            .collect()
     }
 }
 

@@ -36,11 +36,14 @@ impl World {
 
     /// Starts a part and remembers it.
     fn start(&mut self, part: &str, site: Option<Site>, command: Command) -> Result<(), PartError> {
-        let name = site.map_or_else(|| part.to_owned(), |site| format!("{part}-{site}"));
+        let name = Started::name_of(part, site);
         let log = self.logs().join(format!("{name}.log"));
-        let process =
-            process::start(command, &log).map_err(|source| PartError::Start { name, source })?;
-        self.started.retain(|old| old.process.lives());
+        let process = process::start(command, &log);
+        let process = process.map_err(|source| PartError::Start {
+            name: name.clone(),
+            source,
+        })?;
+        self.started.retain(|old| old.name() != name);
         self.started.push(Started {
             part: part.to_owned(),
             site,
@@ -61,9 +64,10 @@ impl World {
     }
 
     pub(super) fn start_dns(&mut self) -> Result<(), PartError> {
-        let records = self.addresses.replicas(Site::Prod).map(|replica| {
-            format!("app 1 A {}", replica.ip()).parse::<SeedRecord>()
-        });
+        let records = self
+            .addresses
+            .replicas(Site::Prod)
+            .map(|replica| format!("app 1 A {}", replica.ip()).parse::<SeedRecord>());
         let options = dns::Options {
             listen: self.addresses.dns(),
             zone: ZONE.to_owned(),
@@ -109,6 +113,9 @@ impl World {
     pub(super) async fn answers(&self, name: &str, address: SocketAddr) -> Result<(), PartError> {
         let deadline = Instant::now() + UP;
         while tokio::net::TcpStream::connect(address).await.is_err() {
+            if self.ended(name) {
+                return Err(self.not_up(name, "it ended".to_owned()));
+            }
             if Instant::now() > deadline {
                 return Err(self.not_up(name, format!("nothing answers at {address}")));
             }
@@ -117,9 +124,17 @@ impl World {
         Ok(())
     }
 
+    /// Whether a part that was started is dead. What the agents started is not known here.
+    fn ended(&self, name: &str) -> bool {
+        let mut parts = self.started.iter();
+        let part = parts.rfind(|started| started.name() == name);
+        part.is_some_and(|started| !started.process.lives())
+    }
+
     /// Waits until the agent of a site answers the network.
     pub(super) async fn agent_answers(&self, site: Site) -> Result<(), PartError> {
-        self.answers(&format!("agent-{site}"), self.addresses.agent(site)).await
+        self.answers(&format!("agent-{site}"), self.addresses.agent(site))
+            .await
     }
 
     pub(super) fn not_up(&self, name: &str, why: String) -> PartError {

@@ -57,7 +57,7 @@ control: { state: \"file:./.mainstay\" }
 const DETECT: &str = "
 # Observers look over the network. A lost site is moved away from without asking anybody: the loss is accepted here.
 detect:
-  observers: [dr, witness]
+  observers: [prod, dr, witness]
   every: 1s
   confirm: 1500ms
   cooldown: 10s
@@ -70,7 +70,10 @@ fn stores(world: &World, out: &mut String) {
         Database::Sqlite => {
             let _ = writeln!(out, "    kind: sqlite\n    at:");
             for site in Site::DATA {
-                let _ = writeln!(out, "      {site}: {{ url: \"sqlite:./{site}/orders.db\" }}");
+                let _ = writeln!(
+                    out,
+                    "      {site}: {{ url: \"sqlite:./{site}/orders.db\" }}"
+                );
             }
             let _ = writeln!(out, "    copy: {{ every: 1s }}");
         }
@@ -84,15 +87,24 @@ fn stores(world: &World, out: &mut String) {
                     world.addresses.database(site)
                 );
             }
-            let _ = writeln!(out, "    copy: {{ by: streaming }}\n    app_roles: [orders]");
+            let _ = writeln!(
+                out,
+                "    copy: {{ by: streaming }}\n    app_roles: [orders]"
+            );
         }
     }
-    let _ = writeln!(out, "    lease: {LEASE}        # the witness grants it; a holder that hears nothing stops writing by itself");
+    let _ = writeln!(
+        out,
+        "    lease: {LEASE}        # the witness grants it; a holder that hears nothing stops writing by itself"
+    );
     let _ = writeln!(out, "  attachments:\n    kind: files\n    at:");
     for site in Site::DATA {
         let _ = writeln!(out, "      {site}: {{ url: \"file:./{site}/files\" }}");
     }
-    let _ = writeln!(out, "    copy: {{ every: 1s, deletes: mirror }}\n    lease: {LEASE}");
+    let _ = writeln!(
+        out,
+        "    copy: {{ every: 1s, deletes: mirror }}\n    lease: {LEASE}"
+    );
     let _ = writeln!(
         out,
         "\ngroups: {{ orders: {{ stores: [ledger, attachments], on_skew: report }} }}"
@@ -104,7 +116,10 @@ fn workloads(world: &World, out: &mut String) {
     let _ = writeln!(out, "\nworkloads:\n  web:\n    kind: process\n    at:");
     for site in Site::DATA {
         let _ = writeln!(out, "      {site}:");
-        let _ = writeln!(out, "        command: [{program}, demo-part, order-service]");
+        let _ = writeln!(
+            out,
+            "        command: [{program}, demo-part, order-service]"
+        );
         let _ = writeln!(out, "        instances:");
         for number in 0..2 {
             let replica = world.addresses.replicas(site)[number];
@@ -129,7 +144,10 @@ fn workloads(world: &World, out: &mut String) {
         let _ = writeln!(out, "        stop: {{ signal: TERM, grace: 2s }}");
     }
     let _ = writeln!(out, "    uses: [ledger, attachments]\n    standby: warm");
-    let _ = writeln!(out, "  jobs:\n    kind: process\n    role: scheduler\n    at:");
+    let _ = writeln!(
+        out,
+        "  jobs:\n    kind: process\n    role: scheduler\n    at:"
+    );
     for site in Site::DATA {
         let at = world.addresses.jobs(site);
         let _ = writeln!(out, "      {site}:");
@@ -138,9 +156,15 @@ fn workloads(world: &World, out: &mut String) {
             "        command: [{program}, demo-part, scheduler, {}]",
             scheduler(world, site)
         );
-        let _ = writeln!(out, "        ready: {{ get: \"http://{at}/healthz\", timeout: 1s }}");
+        let _ = writeln!(
+            out,
+            "        ready: {{ get: \"http://{at}/healthz\", timeout: 1s }}"
+        );
         for verb in ["hold", "release"] {
-            let _ = writeln!(out, "        {verb}: {{ post: \"http://{at}/{verb}\", timeout: 3s }}");
+            let _ = writeln!(
+                out,
+                "        {verb}: {{ post: \"http://{at}/{verb}\", timeout: 3s }}"
+            );
         }
         let _ = writeln!(
             out,
@@ -149,7 +173,10 @@ fn workloads(world: &World, out: &mut String) {
         marks(world, site, out);
         let _ = writeln!(out, "        stop: {{ signal: TERM, grace: 2s }}");
     }
-    let _ = writeln!(out, "    uses: [ledger]\n    after: [web]\n    standby: warm");
+    let _ = writeln!(
+        out,
+        "    uses: [ledger]\n    after: [web]\n    standby: warm"
+    );
 }
 
 /// By these the demo finds the processes of its world again.
@@ -169,13 +196,24 @@ fn routes(world: &World, out: &mut String) {
             format!("{site}: [\"{}\", \"{}\"]", first.ip(), second.ip())
         })
         .collect();
-    let _ = writeln!(out, "\nroutes:\n  app:\n    kind: dns\n    name: {NAME}\n    zone: {ZONE}");
-    let _ = writeln!(out, "    server: \"{}\"\n    ttl: 1s", world.addresses.dns());
+    let _ = writeln!(
+        out,
+        "\nroutes:\n  app:\n    kind: dns\n    name: {NAME}\n    zone: {ZONE}"
+    );
+    let _ = writeln!(
+        out,
+        "    server: \"{}\"\n    ttl: 1s",
+        world.addresses.dns()
+    );
     let _ = writeln!(
         out,
         "    tsig: {{ name: {KEY}, algorithm: hmac-sha256, secret: {{ file: ./witness/mover.key }} }}"
     );
-    let _ = writeln!(out, "    to: {{ {} }}\n    serves: [web]", targets.join(", "));
+    let _ = writeln!(
+        out,
+        "    to: {{ {} }}\n    serves: [web]",
+        targets.join(", ")
+    );
 }
 
 /// The options of one replica, as an argument.
@@ -183,7 +221,10 @@ fn service(world: &World, site: Site, number: usize) -> String {
     let database = match world.database {
         Database::Sqlite => format!("sqlite:{site}/orders.db"),
         Database::Postgres => {
-            format!("postgres:postgres://orders@{}/orders", world.addresses.database(site))
+            format!(
+                "postgres:postgres://orders@{}/orders",
+                world.addresses.database(site)
+            )
         }
     };
     argument(&json!({
@@ -198,8 +239,11 @@ fn service(world: &World, site: Site, number: usize) -> String {
 }
 
 fn scheduler(world: &World, site: Site) -> String {
-    let services: Vec<String> =
-        world.addresses.replicas(site).map(|replica| format!("http://{replica}")).to_vec();
+    let services: Vec<String> = world
+        .addresses
+        .replicas(site)
+        .map(|replica| format!("http://{replica}"))
+        .to_vec();
     argument(&json!({
         "site": site,
         "listen": world.addresses.jobs(site),

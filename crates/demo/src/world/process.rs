@@ -183,7 +183,9 @@ fn environ(pid: i32) -> Vec<u8> {
 
 fn has(environ: &[u8], name: &str, value: &str) -> bool {
     let wanted = format!("{name}={value}");
-    environ.split(|byte| *byte == 0).any(|one| one == wanted.as_bytes())
+    environ
+        .split(|byte| *byte == 0)
+        .any(|one| one == wanted.as_bytes())
 }
 
 fn marked(pid: i32, token: &str, which: Which<'_>) -> bool {

@@ -66,6 +66,21 @@ pub struct Started {
     pub process: Identity,
 }
 
+impl Started {
+    /// Its name in logs and messages.
+    #[must_use]
+    pub fn name(&self) -> String {
+        Self::name_of(&self.part, self.site)
+    }
+
+    pub(super) fn name_of(part: &str, site: Option<Site>) -> String {
+        match site {
+            Some(site) if part == "agent" => format!("{part}-{site}"),
+            _ => part.to_owned(),
+        }
+    }
+}
+
 /// A world, as kept in its folder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct World {

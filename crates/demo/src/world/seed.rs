@@ -37,7 +37,11 @@ pub(super) fn secret(path: &Path) -> Result<(), PartError> {
     let make = || -> io::Result<()> {
         let mut bytes = [0; 32];
         fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
-        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+        let mut file = fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path)?;
         file.write_all(BASE64.encode(bytes).as_bytes())
     };
     make().map_err(PartError::file("write", path))

@@ -47,7 +47,8 @@ impl World {
         clusters: &dyn Clusters,
         say: &(dyn Fn(&str) + Sync),
     ) -> Result<Self, PartError> {
-        let dir = std::path::absolute(&options.dir).map_err(PartError::file("find", &options.dir))?;
+        let dir =
+            std::path::absolute(&options.dir).map_err(PartError::file("find", &options.dir))?;
         if Self::exists(&dir) {
             return Err(PartError::Option {
                 option: "dir",
@@ -91,9 +92,6 @@ impl World {
         seed::database(self).await?;
         say("mainstay adopt: taking the system on, at prod");
         self.do_verb(&["adopt", "--yes"]).await?;
-        for replica in self.addresses.replicas(Site::Prod) {
-            self.answers("web", replica).await?;
-        }
         self.start_load()?;
         if watch == Watch::On {
             self.start_watch()?;

@@ -91,7 +91,9 @@ impl Answer {
     /// Why it did not succeed, in its own words.
     #[must_use]
     pub fn why(&self) -> String {
-        let exit = self.exit.map_or_else(|| "killed".to_owned(), |code| format!("exit {code}"));
+        let exit = self
+            .exit
+            .map_or_else(|| "killed".to_owned(), |code| format!("exit {code}"));
         match &self.value {
             Value::Null => format!("{exit}: {}", self.words),
             value => format!("{exit}: {value} {}", self.words),

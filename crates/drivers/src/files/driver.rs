@@ -5,14 +5,14 @@ use std::{path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
 use mainstay_driver::{ActError, Cause, Driver, Order, Progress};
-use mainstay_model::{CopyDeletes, Declared, Facts, Op, Output, Sample, Scope, SiteId};
+use mainstay_model::{CopyDeletes, Declared, Epoch, Facts, Op, Output, Sample, Scope, SiteId};
 use mainstay_storage::Deletes;
 
 use super::{
     copy::{Source, copy},
     observe::{Memory, observe},
     options::FilesAt,
-    own::{Ours, demote, initialise, open_for_writes, seal},
+    own::{Ours, demote, initialise, is_unmarked, open_for_writes, seal},
     salvage::salvage,
 };
 use crate::{
@@ -76,6 +76,11 @@ impl FilesDriver {
         };
         match &action.op {
             Op::Seal(epoch) | Op::Fence(epoch) => seal(&ours, *epoch),
+            // A tree that is taken on: its first mark, unless another site has one.
+            Op::Unseal(epoch) if is_unmarked(&ours)? => {
+                self.nobody_else_owns(declared, &action.site)?;
+                initialise(&ours, *epoch)
+            }
             Op::Unseal(epoch) | Op::Promote(epoch) => open_for_writes(&ours, *epoch),
             Op::Demote(epoch) => demote(&ours, *epoch),
             Op::CatchUp { from } => copy_from(from, self.deletes(declared), Replaces::Copies),
@@ -93,7 +98,7 @@ impl FilesDriver {
             }
             Op::Custom { name, .. } if name == "initialise" => {
                 self.nobody_else_owns(declared, &action.site)?;
-                initialise(&ours)
+                initialise(&ours, Epoch(1))
             }
             other => Err(refused(
                 "unsupported",

@@ -156,11 +156,17 @@ pub(super) fn demote(ours: &Ours<'_>, epoch: Epoch) -> Result<Output, ActError> 
     Ok(output(Some(digest), epoch))
 }
 
-/// Gives a tree that nobody owns its first mark.
-pub(super) fn initialise(ours: &Ours<'_>) -> Result<Output, ActError> {
+/// Whether the tree was never owned by anybody.
+pub(super) fn is_unmarked(ours: &Ours<'_>) -> Result<bool, ActError> {
+    let (found, _) = local(ours.root).map_err(|error| ours.not_done(&error))?;
+    Ok(found.is_none())
+}
+
+/// Gives a tree that nobody owns its first mark, at this epoch.
+pub(super) fn initialise(ours: &Ours<'_>, first: Epoch) -> Result<Output, ActError> {
     let _lock = ours.lock()?;
     let (old, _) = local(ours.root).map_err(|error| ours.not_done(&error))?;
-    let new = ours.asker.initialise(old.clone())?;
+    let new = ours.asker.initialise(old.clone(), first)?;
     if old.is_none() {
         write_mark(ours.root, &new).map_err(|error| after(&error))?;
     }

@@ -84,9 +84,13 @@ impl Asker<'_> {
     }
 
     /// The first mark of a store that nobody owns; the one that is there if it is this site's.
-    pub(crate) fn initialise(&self, stored: Option<Marked>) -> Result<Marked, ActError> {
+    pub(crate) fn initialise(
+        &self,
+        stored: Option<Marked>,
+        first: Epoch,
+    ) -> Result<Marked, ActError> {
         match stored {
-            None => Ok(self.mark(Epoch(1), self.site, State::Open)),
+            None => Ok(self.mark(first, self.site, State::Open)),
             Some(marked) if marked.mark.owner == *self.site => Ok(marked),
             Some(marked) => Err(owned(&marked.mark)),
         }

@@ -5,13 +5,13 @@ use std::{path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
 use mainstay_driver::{ActError, Cause, Driver, Order, Progress, Retry};
-use mainstay_model::{ComponentId, Declared, Facts, Op, Output, Sample, Scope, SiteId};
+use mainstay_model::{ComponentId, Declared, Epoch, Facts, Op, Output, Sample, Scope, SiteId};
 
 use super::{
     copy::{Source, copy},
     observe::{Digests, observe},
     options::SqliteAt,
-    own::{Ours, demote, initialise, open_for_writes, seal},
+    own::{Ours, demote, initialise, is_unmarked, open_for_writes, seal},
     salvage::salvage,
 };
 use crate::shared::{Asker, Home, Replaces, owned, refused, unknown};
@@ -63,6 +63,11 @@ impl SqliteDriver {
         };
         match &action.op {
             Op::Seal(epoch) | Op::Fence(epoch) => seal(&ours, *epoch),
+            // A store that is taken on: its first mark, unless another site has one.
+            Op::Unseal(epoch) if is_unmarked(&ours)? => {
+                self.nobody_else_owns(declared, &action.site)?;
+                initialise(&ours, *epoch)
+            }
             Op::Unseal(epoch) | Op::Promote(epoch) => open_for_writes(&ours, *epoch),
             Op::Demote(epoch) => demote(&ours, *epoch),
             Op::CatchUp { from } => {
@@ -85,7 +90,7 @@ impl SqliteDriver {
             }
             Op::Custom { name, .. } if name == "initialise" => {
                 self.nobody_else_owns(declared, &action.site)?;
-                initialise(&ours)
+                initialise(&ours, Epoch(1))
             }
             other => Err(refused(
                 "unsupported",

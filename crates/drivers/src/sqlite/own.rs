@@ -207,8 +207,15 @@ fn after_the_seal(error: ActError) -> ActError {
     }
 }
 
-/// Gives a store that nobody owns its first mark: this site, epoch 1. An empty store becomes a database.
-pub(super) fn initialise(ours: &Ours<'_>) -> Result<Output, ActError> {
+/// Whether the database is there and nobody ever owned it.
+pub(super) fn is_unmarked(ours: &Ours<'_>) -> Result<bool, ActError> {
+    let held = ours.open()?;
+    let (found, _) = local(&held.db).map_err(|error| ours.not_done(&error))?;
+    Ok(found.is_none())
+}
+
+/// Gives a store that nobody owns its first mark: this site, at this epoch. An empty store becomes a database.
+pub(super) fn initialise(ours: &Ours<'_>, first: Epoch) -> Result<Output, ActError> {
     let _lock = ours.lock()?;
     if let Some(folder) = ours.path.parent() {
         std::fs::create_dir_all(folder)
@@ -217,7 +224,7 @@ pub(super) fn initialise(ours: &Ours<'_>) -> Result<Output, ActError> {
     let mut held = to_create(ours.path).map_err(|error| ours.not_done(&error))?;
     let epoch = change(&mut held, ours, |db| {
         let (old, _) = local(db).map_err(|error| ours.not_done(&error))?;
-        let new = ours.asker.initialise(old.clone())?;
+        let new = ours.asker.initialise(old.clone(), first)?;
         if old.is_none() {
             mark::write(db, &new).map_err(|error| ours.not_done(&error))?;
         }
