@@ -109,13 +109,13 @@ impl Verifier {
         }
         let receipt: Receipt = serde_json::from_str(&signed.receipt).map_err(unreadable)?;
         let mut head = self.head;
-        let link = Link {
+        let next = Link {
             seq: receipt.seq,
             previous: receipt.previous,
             bytes: signed.receipt.as_bytes(),
             hash: signed.hash,
         };
-        head.follow(RECEIPT_DOMAIN, &link)
+        head.follow(RECEIPT_DOMAIN, &next)
             .map_err(|Damaged { what, .. }| Flaw::Chain(what))?;
         let key = self.keys.get(&receipt.key);
         let key = key.ok_or_else(|| Flaw::Key(receipt.key.clone()))?;

@@ -115,8 +115,8 @@ fn i30_what_is_left_out_swapped_or_signed_by_another_is_found() {
         Some((3, Flaw::Chain(Broken::Sequence { found: 4 })))
     );
     let forger = Signer::from_secret(&[8; 32]);
-    let forged = issue(&forger, &mut Head::default(), claim("ledger", None, "x", 1)).unwrap();
-    let line = serde_json::to_string(&forged).unwrap();
+    let fake = issue(&forger, &mut Head::default(), claim("ledger", None, "x", 1)).unwrap();
+    let line = serde_json::to_string(&fake).unwrap();
     assert_eq!(flaw(&[line]), Some((1, Flaw::Key(forger.public().id()))));
     // The forger claims the trusted key's name and signs with another.
     let mut claimed: SignedReceipt = serde_json::from_str(&good()[0]).unwrap();

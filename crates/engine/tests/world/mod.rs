@@ -14,9 +14,9 @@ use mainstay_engine::{
     RunPhase, Seq, StepState,
 };
 use mainstay_model::{
-    Action, Body, Direction, EffectId, ExecutorEpoch, Goal, MoveMode, Necessity, OnFailure, Op,
-    Output, Phase, Predicate, RUNBOOK_VERSION, Runbook, Scope, SiteId, Span, Step, StepId, Subject,
-    Timestamp, Tri, Undo,
+    Action, Body, Direction, EffectId, ExecutorEpoch, Fence, Goal, MoveMode, Necessity, OnFailure,
+    Op, Output, Phase, Predicate, RUNBOOK_VERSION, Runbook, Scope, SiteId, Span, Step, StepId,
+    Subject, Timestamp, Tri, Undo,
 };
 
 pub fn name<T: std::str::FromStr>(text: &str) -> T
@@ -295,6 +295,8 @@ pub struct Host {
     pub bugs: Bugs,
     /// Steps whose last action has an unknown outcome and that nobody has looked at since.
     unseen: BTreeSet<(StepId, Direction)>,
+    /// The token of each act.
+    pub tokens: Vec<(EffectId, Option<Fence>)>,
     /// The entry that recorded each intent.
     intents: BTreeMap<(StepId, Direction, u32), usize>,
     /// The invariants that were seen broken.
@@ -325,6 +327,7 @@ impl Host {
             bugs,
             unseen: BTreeSet::new(),
             intents: BTreeMap::new(),
+            tokens: Vec::new(),
             broken: BTreeSet::new(),
         };
         host.write();
@@ -371,8 +374,9 @@ impl Host {
                     continue;
                 }
                 Effect::Ask { .. } => continue,
-                Effect::Act { id, .. } => {
+                Effect::Act { id, fence, .. } => {
                     self.check_act(id);
+                    self.tokens.push((id.clone(), fence.clone()));
                     self.now
                 }
             };
@@ -523,13 +527,12 @@ impl Host {
         self.durable = self.journal.len();
         (self.waiting, self.ended, self.dies_at) = (Vec::new(), Vec::new(), None);
         let entries = self.journal.iter().map(Vec::as_slice);
-        match Run::replay_with(self.run.runbook().clone(), entries, self.bugs) {
-            Ok(run) => self.run = run,
-            Err(_) => {
-                self.broken.insert("I17");
-                return;
-            }
-        }
+        let replayed = Run::replay_with(self.run.runbook().clone(), entries, self.bugs);
+        let Ok(run) = replayed else {
+            self.broken.insert("I17");
+            return;
+        };
+        self.run = run;
         // Whatever had begun may have happened.
         for step in self.run.steps() {
             if matches!(step.state, StepState::Started | StepState::UndoStarted) {
