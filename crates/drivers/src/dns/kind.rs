@@ -9,6 +9,7 @@ use mainstay_model::{
 };
 
 use super::options::{DnsOptions, DnsTarget};
+use crate::shared::schema_of;
 
 /// The key of [`mainstay_model::Facts::extra`] under which addresses that do not fit the plan file are reported.
 pub(super) const ODD: &str = "odd-addresses";
@@ -28,8 +29,8 @@ impl Kind for DnsKind {
 
     fn schema(&self, _class: Class) -> KindSchema {
         KindSchema {
-            at: schemars::schema_for!(DnsTarget).to_value(),
-            options: schemars::schema_for!(DnsOptions).to_value(),
+            at: schema_of::<DnsTarget>(),
+            options: schema_of::<DnsOptions>(),
         }
     }
 
@@ -129,8 +130,16 @@ fn check_names(options: &DnsOptions, complaints: &mut Vec<Complaint>) {
 fn check_targets(declared: &Declared, complaints: &mut Vec<Complaint>) {
     let mut owner = BTreeMap::new();
     for (site, at) in &declared.at {
-        let Ok(DnsTarget(addresses)) = serde_json::from_value(at.clone()) else {
-            continue;
+        let DnsTarget(addresses) = match serde_json::from_value(at.clone()) {
+            Ok(target) => target,
+            Err(error) => {
+                complaints.push(complaint(
+                    &["to", site.as_str()],
+                    format!("{at} is no list of addresses: {error}"),
+                    "write IPv4 or IPv6 addresses, such as [\"192.0.2.1\"]",
+                ));
+                continue;
+            }
         };
         if addresses.is_empty() {
             complaints.push(complaint(

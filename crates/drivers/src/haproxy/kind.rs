@@ -12,6 +12,7 @@ use super::{
     options::{HaproxyOptions, HaproxyTarget},
     state::scaled,
 };
+use crate::shared::schema_of;
 
 /// The key of [`mainstay_model::Facts::extra`] under which servers that do not fit the plan file are reported.
 pub(super) const ODD: &str = "odd-servers";
@@ -31,8 +32,8 @@ impl Kind for HaproxyKind {
 
     fn schema(&self, _class: Class) -> KindSchema {
         KindSchema {
-            at: schemars::schema_for!(HaproxyTarget).to_value(),
-            options: schemars::schema_for!(HaproxyOptions).to_value(),
+            at: schema_of::<HaproxyTarget>(),
+            options: schema_of::<HaproxyOptions>(),
         }
     }
 

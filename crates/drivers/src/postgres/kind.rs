@@ -8,6 +8,7 @@ use mainstay_model::{
 use tokio_postgres::Config;
 
 use super::options::{PostgresAt, PostgresOptions, sites};
+use crate::shared::schema_of;
 
 /// Databases on PostgreSQL with streaming replication.
 #[derive(Debug, Clone, Copy, Default)]
@@ -24,8 +25,8 @@ impl Kind for PostgresKind {
 
     fn schema(&self, _class: Class) -> KindSchema {
         KindSchema {
-            at: schemars::schema_for!(PostgresAt).to_value(),
-            options: schemars::schema_for!(PostgresOptions).to_value(),
+            at: schema_of::<PostgresAt>(),
+            options: schema_of::<PostgresOptions>(),
         }
     }
 
