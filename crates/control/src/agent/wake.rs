@@ -1,7 +1,7 @@
 //! Notices that this site was lost or moved away from while nobody looked, and quarantines it.
 //! Must not know runs; only orders with a current epoch lift a quarantine.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures::future::join_all;
 use mainstay_driver::Order;
@@ -34,7 +34,11 @@ impl Wake {
         let looks = supervised.iter().map(|name| self.runs(name));
         let alive = join_all(looks).await;
         if agent::was_lost(&alive) {
-            let owned: Vec<_> = self.site.ledger.owned()?.into_keys().collect();
+            let owned = self.believes_to_own().await?;
+            if owned.is_empty() {
+                // A standby that went down and came back: what ran here may run again.
+                return Ok(());
+            }
             let why =
                 "the site went down: nothing that ran here was running when its agent returned";
             self.site.ledger.hold(owned, why).await?;
@@ -43,6 +47,27 @@ impl Wake {
         }
         self.look_around().await;
         Ok(())
+    }
+
+    /// Stores that were opened here last, by this agent's journal or by their own marks.
+    async fn believes_to_own(&self) -> Result<Vec<ComponentId>, crate::db::DbError> {
+        let mut owned: BTreeSet<ComponentId> = self.site.ledger.owned()?.into_keys().collect();
+        for store in self.site.plan.stores.values() {
+            let declared = &store.declared;
+            if !declared.at.contains_key(&self.site.name) {
+                continue;
+            }
+            let sample = self
+                .site
+                .observe(&self.scope(&declared.name, &declared.kind))
+                .await;
+            let seen = sample.facts().and_then(|facts| facts.store.as_ref());
+            // Any newer epoch would leave it behind: it counts as open here.
+            if agent::left_behind(&self.site.name, None, seen, Epoch(u64::MAX)) {
+                owned.insert(declared.name.clone());
+            }
+        }
+        Ok(owned.into_iter().collect())
     }
 
     /// For as long as the agent lives.

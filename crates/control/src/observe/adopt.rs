@@ -127,6 +127,9 @@ pub async fn adopt(
             site: found.owner.clone(),
             epoch: found.epoch,
         });
+        if is_held(gathered, &found.store, &found.owner) {
+            changes.push(Change::InService(found.owner.clone()));
+        }
     }
     if gathered.known.is_empty() {
         let workloads = desk.plan.workloads.keys();
@@ -161,6 +164,9 @@ async fn one(
     }
     let marks = seen.iter().filter_map(|(_, facts)| facts.mark.as_ref());
     if let Some(mark) = marks.max_by_key(|mark| mark.epoch) {
+        if is_held(gathered, name, &mark.owner) {
+            return reopen(desk, lock, gathered, store, mark, step).await;
+        }
         return Ok(by_mark(name, mark));
     }
     let site = owner(&desk.plan, &gathered.known, name).unwrap_or_else(|| first_site(store));
@@ -185,6 +191,51 @@ async fn one(
         owner: site,
         epoch,
         evidence: "it had no mark anywhere and was given its first epoch".to_owned(),
+    })
+}
+
+/// Whether the owner's own agent holds the store back.
+fn is_held(gathered: &Gathered, name: &ComponentId, owner: &SiteId) -> bool {
+    let status = gathered.agents.get(owner);
+    status.is_some_and(|status| status.as_ref().is_ok_and(|it| it.held.contains_key(name)))
+}
+
+/// The owner went down and came back, and nobody took its place meanwhile: it goes on at an epoch that nobody ever
+/// had. Only if every site of the store was seen; else one that is silent might own it by now.
+async fn reopen(
+    desk: &Desk,
+    lock: &MoverLock,
+    gathered: &Gathered,
+    store: &Store,
+    mark: &Mark,
+    step: StepId,
+) -> Result<Adopted, AdoptError> {
+    let name = &store.declared.name;
+    let seen = facts(gathered, name);
+    let mut sites = store.declared.at.keys();
+    if let Some(silent) = sites.find(|site| !seen.iter().any(|(at, _)| at == site)) {
+        return Err(AdoptError::NotSeen {
+            store: name.clone(),
+            site: silent.clone(),
+            why: "it may own the store by now".to_owned(),
+        });
+    }
+    let statuses = gathered.agents.values().flatten();
+    let floors = statuses.filter_map(|status| status.floors.get(name).copied());
+    let granted = gathered.observed.stores.get(name).map(|now| now.granted);
+    let epoch = floors.chain(granted).fold(mark.epoch, Epoch::max).next();
+    let owner = seen.iter().find(|(at, _)| **at == mark.owner);
+    if let Some((_, facts)) = owner {
+        open_first(desk, lock, store, &mark.owner, facts, (step, epoch)).await?;
+    }
+    Ok(Adopted {
+        store: name.clone(),
+        owner: mark.owner.clone(),
+        epoch,
+        evidence: format!(
+            "{} came back, nobody else had taken the store, and it goes on at a new epoch",
+            mark.owner
+        ),
     })
 }
 
@@ -215,7 +266,7 @@ fn facts<'a>(gathered: &'a Gathered, name: &ComponentId) -> Vec<(&'a SiteId, &'a
         .collect()
 }
 
-/// Writes the first mark, through the agent, so that it knows what it owns.
+/// Opens a store at a new epoch, through the agent, so that it knows what it owns.
 async fn open_first(
     desk: &Desk,
     lock: &MoverLock,

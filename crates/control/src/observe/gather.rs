@@ -272,23 +272,24 @@ fn first_protection(now: &StoreNow, owner: Option<&SiteId>) -> Protection {
 
 /// Keeps what a later look may need when a site is gone: samples of stores, and when a fence was first seen.
 async fn remember(desk: &Desk, known: &Known, observed: &Observed) -> Result<(), StateError> {
+    let (mut samples, mut fences) = (Vec::new(), Vec::new());
     for (store, now) in &observed.stores {
         for (site, sample) in &now.at {
             if sample.facts().is_some_and(|facts| facts.store.is_some()) {
-                desk.state.remember(store, site, sample).await?;
+                samples.push((store.clone(), site.clone(), sample.clone()));
             }
         }
-        for (site, fenced) in &now.fenced {
+        for (site, seen) in &now.fenced {
             let fence = KnownFence {
-                below: fenced.below,
-                class: fenced.class,
-                at: fenced.at,
+                below: seen.below,
+                class: seen.class,
+                at: seen.at,
             };
             let before = known.stores.get(store).and_then(|s| s.fences.get(site));
             if before != Some(&fence) {
-                desk.state.remember_fence(store, site, &fence).await?;
+                fences.push((store.clone(), site.clone(), fence));
             }
         }
     }
-    Ok(())
+    desk.state.remember(samples, fences).await
 }

@@ -7,7 +7,7 @@ use mainstay_model::{
     ComponentId, Epoch, FenceClass, Phase, Sample, SiteId, Span, Timestamp, Weights,
 };
 use mainstay_planner::{Measured, Protection};
-use rusqlite::params;
+use rusqlite::{Connection, params};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -161,47 +161,34 @@ impl State {
             .collect()
     }
 
-    /// Remembers the newest good sample of a store at a site, for when that site does not answer.
+    /// Remembers the newest good samples of stores, for when their sites do not answer, and fences that were seen.
+    /// One write for all of them.
     pub async fn remember(
         &self,
-        store: &ComponentId,
-        site: &SiteId,
-        sample: &Sample,
+        samples: Vec<(ComponentId, SiteId, Sample)>,
+        fences: Vec<(ComponentId, SiteId, KnownFence)>,
     ) -> Result<(), StateError> {
-        let body = encode("a sample", sample)?;
-        self.put("samples", store, site, body).await
-    }
-
-    /// Remembers a fence. One that is already known at least as high keeps its time.
-    pub async fn remember_fence(
-        &self,
-        store: &ComponentId,
-        site: &SiteId,
-        fence: &KnownFence,
-    ) -> Result<(), StateError> {
-        let body = encode("a fence", fence)?;
-        self.put("fences", store, site, body).await
-    }
-
-    async fn put(
-        &self,
-        table: &'static str,
-        store: &ComponentId,
-        site: &SiteId,
-        body: Vec<u8>,
-    ) -> Result<(), StateError> {
-        let (store, site) = (store.clone(), site.clone());
-        self.db
-            .write(move |c| {
+        let mut rows = Vec::new();
+        for (store, site, sample) in samples {
+            rows.push(("samples", store, site, encode("a sample", &sample)?));
+        }
+        for (store, site, fence) in fences {
+            rows.push(("fences", store, site, encode("a fence", &fence)?));
+        }
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let work = move |c: &Connection| {
+            for (table, store, site, body) in &rows {
                 let sql = format!(
                     "INSERT OR REPLACE INTO {table} (store, site, body) VALUES (?1, ?2, ?3)"
                 );
                 c.prepare_cached(&sql)?
-                    .execute(params![store.as_str(), site.as_str(), body])
-                    .map(|_| ())
-            })
-            .await?;
-        Ok(())
+                    .execute(params![store.as_str(), site.as_str(), body])?;
+            }
+            Ok(())
+        };
+        Ok(self.db.write(work).await?)
     }
 
     /// Changes the state outside of any run: an adoption.

@@ -249,3 +249,30 @@ async fn a_move_without_an_agent_says_how_to_start_it() {
     );
     assert!(desk.state.runs().unwrap().is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_owner_that_came_back_and_that_nobody_replaced_is_adopted_at_a_new_epoch() {
+    let (folder, world) = (tempfile::tempdir().unwrap(), World::new());
+    let mut agents = agents(folder.path(), &world).await;
+    let desk = desk(folder.path());
+    drop(adopted(&desk).await);
+    let there = switchover(&desk, DR).await.unwrap();
+    assert_eq!(there.rest().await.unwrap(), RunPhase::Succeeded);
+    let before = epoch_of(&desk);
+
+    agents.pop().unwrap().stop().await;
+    world.change(DR, |place| place.running = 0);
+    let (_dr, client) = agent(folder.path(), DR, &world).await;
+    assert!(client.status().await.unwrap().quarantine.is_some());
+    let lock = desk.lock().await.unwrap();
+    let gathered = observe::gather(&desk).await.unwrap();
+    assert!(gathered.observed.quarantined(&site(DR)));
+    let found = observe::adopt(&desk, &lock, &gathered, &[]).await.unwrap();
+    assert_eq!(found[0].owner, site(DR));
+    assert!(found[0].epoch > before);
+    assert_eq!(world.place(DR).mark.unwrap().epoch, found[0].epoch);
+    assert!(client.status().await.unwrap().quarantine.is_none());
+    let gathered = observe::gather(&desk).await.unwrap();
+    assert!(!gathered.observed.quarantined(&site(DR)));
+    assert_eq!(epoch_of(&desk), found[0].epoch);
+}
