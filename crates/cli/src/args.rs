@@ -12,7 +12,6 @@ use crate::verbs;
 #[command(
     name = "mainstay",
     version,
-    about,
     propagate_version = true,
     disable_help_subcommand = true,
     max_term_width = 100
@@ -66,6 +65,8 @@ pub(crate) struct Yes {
 /// The verbs. Each has a file of its own.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
+    /// Write a commented plan file.
+    Init(verbs::init::InitArgs),
     /// Find what is wrong with a plan file.
     Check(verbs::check::CheckArgs),
     /// Say who is active where, whether it is protected, and what to type next.
@@ -103,6 +104,7 @@ impl Verb {
     /// Whether a program reads the result.
     pub(crate) fn format(&self) -> Format {
         match self {
+            Self::Init(args) => args.format,
             Self::Check(args) => args.format,
             Self::Status(args) => args.format,
             Self::Plan(args) => args.format(),

@@ -5,7 +5,7 @@ use crate::{
     error::{Exit, Failure},
     output::Output,
     verbs::{
-        adopt, agent, check, completions, demo, demo_part, explain, moves, plan, run as runs,
+        adopt, agent, check, completions, demo, demo_part, explain, init, moves, plan, run as runs,
         serve, status,
     },
 };
@@ -14,6 +14,7 @@ use crate::{
 pub(crate) async fn run(cli: Cli, out: &Output) -> Result<Exit, Failure> {
     let global = &cli.global;
     match cli.verb {
+        Verb::Init(args) => init::run(&args, global, out),
         Verb::Check(args) => check::run(&args, global, out),
         Verb::Status(args) => status::run(&args, global, out).await,
         Verb::Plan(args) => plan::run(&args, global, out).await,

@@ -9,6 +9,7 @@ mod demo_clusters;
 pub(crate) mod demo_part;
 mod demo_play;
 pub(crate) mod explain;
+pub(crate) mod init;
 pub(crate) mod moves;
 pub(crate) mod plan;
 pub(crate) mod run;
