@@ -124,18 +124,22 @@ pub(super) fn groups(
     };
     // Every store points to one that it belongs with, as long as there is one; the last stands for the group.
     let mut with: BTreeMap<&ComponentId, &ComponentId> = BTreeMap::new();
-    let mut named: BTreeMap<&ComponentId, &ComponentId> = BTreeMap::new();
-    for (name, workload) in workloads {
+    for workload in workloads.values() {
         let mut used = workload.uses.iter().map(|used| &used.store).filter(free);
-        let Some(first) = used.next().map(|store| last(&with, store)) else {
-            continue;
-        };
-        named.entry(first).or_insert(name);
+        let Some(first) = used.next() else { continue };
         for store in used {
-            let other = last(&with, store);
+            let (first, other) = (last(&with, first), last(&with, store));
             if other != first {
                 with.insert(other, first);
             }
+        }
+    }
+    // A group bears the name of the first workload that has one to give.
+    let mut named: BTreeMap<&ComponentId, &ComponentId> = BTreeMap::new();
+    for (name, workload) in workloads {
+        let store = workload.uses.iter().map(|used| &used.store).find(free);
+        if let Some(store) = store.filter(|_| !groups.contains_key(name.as_str())) {
+            named.entry(last(&with, store)).or_insert(name);
         }
     }
     let mut sets: BTreeMap<&ComponentId, BTreeSet<&ComponentId>> = BTreeMap::new();

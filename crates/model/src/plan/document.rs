@@ -148,8 +148,10 @@ fn open(schema: &mut Value, mapping: &str, each: &Value) {
 fn without_null(schema: &mut Value) {
     match schema {
         Value::Object(map) => {
-            if map.get("default") == Some(&Value::Null) {
-                map.remove("default");
+            match map.get_mut("default") {
+                Some(Value::Null) => drop(map.remove("default")),
+                Some(Value::Object(fields)) => fields.retain(|_, value| !value.is_null()),
+                _ => {}
             }
             if let Some(Value::Array(types)) = map.get_mut("type") {
                 types.retain(|name| name != "null");

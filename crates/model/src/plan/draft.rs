@@ -212,6 +212,7 @@ impl<'a> Values<'a, '_> {
     fn unknown_kind(&mut self, node: &Node, kind: &str, known: &[&str]) {
         let known = || known.iter().copied();
         let help = match nearest(kind, known()) {
+            Some(guess) if known().count() == 1 => format!("did you mean {}?", quote(guess)),
             Some(guess) => format!(
                 "did you mean {}? known here: {}",
                 quote(guess),

@@ -123,14 +123,17 @@ pub struct Repository {
 /// How a store reaches the other site.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "the field names are the file's")]
 pub struct Copy {
+    /// How often. Without it the store's kind decides; a replica that streams has no interval.
     #[serde(default)]
     pub every: Option<Span>,
+    /// Who copies: the store's own replication (`streaming`) or Mainstay (`mirror`).
     #[serde(default)]
     pub by: Option<CopyBy>,
+    /// What a delete at the source means for the copy.
     #[serde(default)]
     pub deletes: Option<CopyDeletes>,
+    /// Which ends must be stopped while copying: such a store is copied during moves only.
     #[serde(default)]
     pub offline: Option<CopyOffline>,
 }
@@ -166,12 +169,15 @@ pub enum CopyOffline {
 /// Scheduled restore points.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "the field names are the file's")]
 pub struct Backup {
+    /// How often.
     pub every: Span,
+    /// The repository.
     pub to: RepositoryId,
+    /// Which restore points are kept. Without it, all.
     #[serde(default)]
     pub keep: Keep,
+    /// For how long any point in time can be restored.
     #[serde(default)]
     pub pitr: Option<Span>,
 }
@@ -179,14 +185,20 @@ pub struct Backup {
 /// Retention.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-#[expect(missing_docs, reason = "the field names are the file's")]
 pub struct Keep {
+    /// All that are younger than this.
     pub within: Option<Span>,
+    /// The last so many.
     pub last: Option<u32>,
+    /// The last of each of so many hours.
     pub hourly: Option<u32>,
+    /// The last of each of so many days.
     pub daily: Option<u32>,
+    /// The last of each of so many weeks.
     pub weekly: Option<u32>,
+    /// The last of each of so many months.
     pub monthly: Option<u32>,
+    /// The last of each of so many years.
     pub yearly: Option<u32>,
 }
 

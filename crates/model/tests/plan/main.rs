@@ -1,6 +1,7 @@
 //! Plan files from the outside: bytes in, a plan or every problem out.
 
 mod common;
+mod defaults;
 mod example;
 mod hostile;
 mod pages;

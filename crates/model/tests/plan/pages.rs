@@ -9,10 +9,15 @@ use crate::common::found;
 /// Codes whose cause does not fit on a page; `hostile` has their tests.
 const TOO_BIG: [&str; 3] = ["MS1001", "MS1002", "MS1004"];
 
+/// A file of the repository.
 #[expect(clippy::disallowed_methods, reason = "a test reads the documentation")]
-fn page(code: &str) -> String {
-    let path = format!("{}/../../docs/errors/{code}.md", env!("CARGO_MANIFEST_DIR"));
+pub(crate) fn read(file: &str) -> String {
+    let path = format!("{}/../../{file}", env!("CARGO_MANIFEST_DIR"));
     std::fs::read_to_string(path).unwrap_or_default()
+}
+
+fn page(code: &str) -> String {
+    read(&format!("docs/errors/{code}.md"))
 }
 
 /// A piece of a plan file with the sections around it that every file has.
@@ -33,7 +38,8 @@ pub(crate) fn whole(piece: &str) -> String {
     text + piece
 }
 
-fn blocks(page: &str) -> Vec<&str> {
+/// The pieces of YAML on a page.
+pub(crate) fn blocks(page: &str) -> Vec<&str> {
     let starts = page.split("```yaml\n").skip(1);
     starts.filter_map(|rest| rest.split("```").next()).collect()
 }
