@@ -50,7 +50,7 @@ pub(crate) struct Global {
 #[derive(Debug, Clone, Copy, Default, Args)]
 pub(crate) struct Format {
     /// Print one JSON value instead of lines.
-    #[arg(long)]
+    #[arg(long, global = true)]
     pub(crate) json: bool,
 }
 

@@ -97,7 +97,7 @@ pub(crate) async fn follow(
 }
 
 /// The loss bound in seconds; none when it is unknown or nothing can be lost.
-fn bound(runbook: &Runbook) -> Option<f64> {
+pub(crate) fn bound(runbook: &Runbook) -> Option<f64> {
     let loss = runbook.loss.as_ref()?;
     (!loss.worst.is_unbounded()).then(|| loss.worst.as_secs_f64())
 }

@@ -82,6 +82,21 @@ pub enum PartError {
         /// The folder of logs.
         logs: PathBuf,
     },
+    /// The world did not come to be as an act needs it.
+    #[error("wait {what}: not within {seconds} s; seen last: {why}; logs are in {}", logs.display())]
+    Waited {
+        /// For what.
+        what: String,
+        /// How long.
+        seconds: u64,
+        /// What was seen instead.
+        why: String,
+        /// The folder of logs.
+        logs: PathBuf,
+    },
+    /// The world broke a promise.
+    #[error("keep a promise: {0}")]
+    Promise(String),
     /// Signals could not be listened for.
     #[error("listen for signals: {0}")]
     Signals(io::Error),
@@ -102,6 +117,8 @@ impl PartError {
             Self::Start { .. } => "demo-start",
             Self::NotUp { .. } => "demo-not-up",
             Self::Verb { .. } => "demo-verb",
+            Self::Waited { .. } => "demo-waited",
+            Self::Promise(_) => "demo-promise",
             Self::Signals(_) => "demo-signals",
         }
     }

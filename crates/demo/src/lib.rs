@@ -1,6 +1,7 @@
 //! The demo world's real parts: an order service, a scheduler, a DNS server and a load generator,
 //! and the report about what they went through. It knows no planner, engine or driver.
 
+pub mod acts;
 mod clock;
 pub mod dns;
 mod error;

@@ -1,14 +1,27 @@
 //! `mainstay demo` without a subcommand: plays the acts and shows what was measured.
 //! Must not know how an act is played.
 
-use std::path::PathBuf;
+use std::{
+    path::{Path, PathBuf},
+    time::Instant,
+};
 
 use clap::Args;
-use mainstay_demo::world::Database;
+use mainstay_demo::{
+    PartError,
+    acts::{self, Say},
+    report::{Report, table},
+    world::{Database, Options, Watch, World},
+};
 
+use super::{
+    demo::{failed, program},
+    demo_clusters::Clusters,
+};
 use crate::{
+    context,
     error::{Exit, Failure},
-    output::Output,
+    output::{Output, Tone},
 };
 
 /// Options of the demo itself.
@@ -31,6 +44,127 @@ pub(crate) struct PlayArgs {
     keep: bool,
 }
 
-pub(crate) async fn run(_: PlayArgs, _: &Output) -> Result<Exit, Failure> {
-    Ok(Exit::Done)
+/// How the play ended.
+enum End {
+    Played(Box<Report>),
+    Interrupted,
+}
+
+pub(crate) async fn run(args: PlayArgs, out: &Output) -> Result<Exit, Failure> {
+    let (dir, temporary) = folder(&args)?;
+    let options = Options {
+        dir: dir.clone(),
+        program: program()?,
+        database: args.database,
+        watch: Watch::On,
+    };
+    let began = Instant::now();
+    let say = Teller(out);
+    say.heading(&format!("two sites and a witness, on {}", args.database));
+    out.progress(format!("  the world is in {}", dir.display()));
+    let played = tokio::select! {
+        played = play(options, &say) => played.map(|report| End::Played(Box::new(report))),
+        () = context::stopped() => Ok(End::Interrupted),
+    };
+    if !args.keep
+        && let Ok(world) = World::open(&dir)
+    {
+        world.down().map_err(failed)?;
+    }
+    match played {
+        Err(error) => {
+            let logs = dir.join("logs");
+            Err(failed(error).next(format!("read the logs in {}", logs.display())))
+        }
+        Ok(End::Interrupted) => {
+            out.line("interrupted; all stopped");
+            Ok(Exit::Interrupted)
+        }
+        Ok(End::Played(report)) => {
+            let exit = tell(&report, &args, &dir, out)?;
+            out.line(format!(
+                "the whole took {:.0} s",
+                began.elapsed().as_secs_f64()
+            ));
+            if temporary && !args.keep && exit == Exit::Done {
+                tidy(&dir);
+            }
+            Ok(exit)
+        }
+    }
+}
+
+/// The world's folder, and whether it is one of our own making.
+fn folder(args: &PlayArgs) -> Result<(PathBuf, bool), Failure> {
+    if let Some(dir) = &args.dir {
+        return Ok((dir.clone(), false));
+    }
+    let made = tempfile::Builder::new().prefix("mainstay-demo-").tempdir();
+    let made = made.map_err(|error| Failure::bug("make a folder for the demo", error))?;
+    Ok((made.keep(), true))
+}
+
+async fn play(options: Options, say: &Teller<'_>) -> Result<Report, PartError> {
+    let mut world = World::up(options, &Clusters, &|line: &str| say.line(line)).await?;
+    let version = env!("CARGO_PKG_VERSION").to_owned();
+    acts::play(&mut world, say, context::now().to_string(), version).await
+}
+
+/// The table, the figures as JSON, the report as a page.
+fn tell(report: &Report, args: &PlayArgs, dir: &Path, out: &Output) -> Result<Exit, Failure> {
+    let result = &report.result;
+    out.line("");
+    out.line(table(result).trim_end());
+    out.line("");
+    if let Some(path) = &args.json {
+        let text = serde_json::to_string(result);
+        let text = text.map_err(|error| Failure::bug("write the figures as JSON", error))?;
+        write(path, &text)?;
+    }
+    let page = args
+        .report
+        .clone()
+        .unwrap_or_else(|| dir.join("mainstay-demo.html"));
+    write(&page, &mainstay_demo::report::render(report))?;
+    out.line(format!("report: {}", page.display()));
+    if result.ok {
+        out.line(out.paint(Tone::Good, "every promise was kept"));
+        return Ok(Exit::Done);
+    }
+    Err(
+        Failure::new("demo-promise", "the demo broke a promise: see the table")
+            .next(format!("read the logs in {}", dir.join("logs").display())),
+    )
+}
+
+fn write(path: &Path, text: &str) -> Result<(), Failure> {
+    let failed = |error| {
+        Failure::new(
+            "demo-file",
+            format!("failed to write {}: {error}", path.display()),
+        )
+    };
+    std::fs::write(path, text).map_err(failed)
+}
+
+/// Leaves the report and the logs, which are small; stores and journals go.
+fn tidy(dir: &Path) {
+    for name in ["prod", "dr", "witness", ".mainstay", "acks.jsonl"] {
+        let path = dir.join(name);
+        let _ = std::fs::remove_dir_all(&path).or_else(|_| std::fs::remove_file(&path));
+    }
+}
+
+/// Tells people at the terminal.
+struct Teller<'a>(&'a Output);
+
+impl Say for Teller<'_> {
+    fn heading(&self, text: &str) {
+        self.0.line("");
+        self.0.line(self.0.paint(Tone::Strong, text));
+    }
+
+    fn line(&self, text: &str) {
+        self.0.progress(format!("  {text}"));
+    }
 }

@@ -78,8 +78,12 @@ fn mode_word(mode: mainstay_model::MoveMode) -> &'static str {
 struct Shown {
     version: u32,
     run: String,
+    mode: mainstay_model::MoveMode,
     phase: RunPhase,
     committed: bool,
+    created: mainstay_model::Timestamp,
+    estimate_s: f64,
+    reported_loss_bound_s: Option<f64>,
     steps: Vec<ShownStep>,
 }
 
@@ -118,8 +122,12 @@ pub(crate) fn show(session: &Session, run: &RunId, out: &Output) -> Result<Exit,
     out.value(&Shown {
         version: 1,
         run: run.to_string(),
+        mode: row.mode,
         phase: row.phase,
         committed: replayed.is_committed(),
+        created: row.created,
+        estimate_s: replayed.runbook().estimate.as_secs_f64(),
+        reported_loss_bound_s: progress::bound(replayed.runbook()),
         steps,
     });
     Ok(Exit::Done)

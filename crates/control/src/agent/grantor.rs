@@ -1,7 +1,11 @@
 //! Grants leases to the owners of stores, and fences them by letting a lease run out (fence class F1).
 //! Must not know why a store is fenced.
 
-use std::{collections::BTreeMap, sync::Arc, time::Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, PoisonError},
+    time::Instant,
+};
 
 use async_trait::async_trait;
 use mainstay_driver::{ActError, Driver, Order, Progress, Retry};
@@ -31,6 +35,8 @@ pub(super) struct Grantor {
     /// Length of each store's lease.
     lengths: BTreeMap<ComponentId, Span>,
     born: Instant,
+    /// Who asked for each lease in this life; it is over early only when all of them gave it back.
+    holders: std::sync::Mutex<BTreeMap<(ComponentId, Epoch), BTreeSet<String>>>,
     /// Held while a record is written, so that an older one never overwrites a newer one.
     machine: Mutex<Machine>,
 }
@@ -52,6 +58,7 @@ impl Grantor {
             ledger,
             lengths,
             born: Instant::now(),
+            holders: std::sync::Mutex::default(),
             machine: Mutex::new(machine),
         })
     }
@@ -73,6 +80,7 @@ impl Grantor {
             });
         };
         let mut machine = self.machine.lock().await;
+        self.note_holder(store, request);
         let granted = machine.grant(store, &owner(request), length, self.now());
         let granted = granted.map_err(|refused| refuse(&machine, store, &refused))?;
         if granted.save == Save::Needed
@@ -89,9 +97,28 @@ impl Grantor {
         })
     }
 
-    /// The holder has stopped by itself: the next one need not wait.
+    /// The holder has stopped by itself. Once all that asked have, the next one need not wait.
     pub(super) async fn release(&self, store: &ComponentId, request: &LeaseRequest) {
-        self.machine.lock().await.release(store, &owner(request));
+        let mut machine = self.machine.lock().await;
+        let last = {
+            let mut holders = self.holders.lock().unwrap_or_else(PoisonError::into_inner);
+            let of_lease = holders.get_mut(&(store.clone(), request.epoch));
+            of_lease.is_some_and(|held| held.remove(&request.holder) && held.is_empty())
+        };
+        // Holders of an earlier life of this grantor are not known; their leases have run out by then.
+        let longest = self.lengths.values().max().copied().unwrap_or(Span::ZERO);
+        let settled = self.born.elapsed() > longest.saturating_add(longest).duration();
+        if last && settled {
+            machine.release(store, &owner(request));
+        }
+    }
+
+    /// Noted before the lease is granted: whoever may hold it is known.
+    fn note_holder(&self, store: &ComponentId, request: &LeaseRequest) {
+        let mut holders = self.holders.lock().unwrap_or_else(PoisonError::into_inner);
+        holders.retain(|(of, epoch), _| of != store || *epoch >= request.epoch);
+        let of_lease = holders.entry((store.clone(), request.epoch)).or_default();
+        of_lease.insert(request.holder.clone());
     }
 
     /// Per store, the epoch below which nobody can have a lease any more.

@@ -21,6 +21,7 @@ use crate::{
     clock,
     desk::Desk,
     dispatch::RunHandle,
+    lock::MoverLock,
     observe,
     state::{Proposal, ProposalState},
 };
@@ -158,6 +159,13 @@ impl Watch<'_> {
 
     /// A verdict becomes a proposal, and a move where that is allowed.
     async fn decide(&mut self, verdict: Verdict) -> Result<(), WatchError> {
+        if let Some(mover) = MoverLock::holder(&self.desk.places.lock()) {
+            // What is stopped in a move is stopped on purpose. What still fails once it is over is seen again.
+            tracing::info!(?verdict, ?mover, "a move is under way: nothing is proposed");
+            let settings = self.detector.settings().clone();
+            self.detector = self.detector.clone().watch(settings);
+            return Ok(());
+        }
         self.say(WatchNotice::Verdict(verdict.clone()));
         // First the right to move, so that nothing moves after the look.
         let leave = act::leave(self.desk, &verdict).await;

@@ -71,7 +71,12 @@ pub(super) fn round(
     });
     let detect = plan.detect.iter();
     let others = detect.flat_map(|detect| &detect.observers);
-    let others = others.filter(|other| *other != observer);
+    let others: Vec<&SiteId> = others.filter(|other| *other != observer).collect();
+    // A site that is itself in question proves nothing about the observer; unless there is nobody else to ask.
+    let watched = active_sites(plan, placement);
+    let beyond = |other: &&SiteId| !watched.contains(*other);
+    let nobody = !others.iter().any(beyond);
+    let others = others.into_iter().filter(|other| nobody || beyond(other));
     let others = others.map(|other| {
         let health = plan.sites.get(other).and_then(|site| site.health.clone());
         health.unwrap_or_else(|| agent(plan, places, other))

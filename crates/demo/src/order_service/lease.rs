@@ -69,6 +69,17 @@ impl LeaseHolder {
         }
     }
 
+    /// Covers nothing from now on; returns the epoch of a grant that is given up.
+    pub(crate) fn give_up(&self) -> Option<u64> {
+        match &*self.0 {
+            Kind::NotNeeded => None,
+            Kind::Granted(grant) => {
+                let mut grant = grant.lock().unwrap_or_else(PoisonError::into_inner);
+                grant.take().map(|grant| grant.epoch)
+            }
+        }
+    }
+
     fn set(&self, new: Option<Grant>) {
         if let Kind::Granted(grant) = &*self.0 {
             *grant.lock().unwrap_or_else(PoisonError::into_inner) = new;
@@ -85,11 +96,7 @@ pub(crate) async fn keep(
     mut wanted: watch::Receiver<Option<u64>>,
 ) -> Result<(), PartError> {
     let client = crate::web::client(ASK_TIMEOUT)?;
-    let url = format!(
-        "{}/v1/lease/{}",
-        options.url.trim_end_matches('/'),
-        options.store
-    );
+    let url = url(&options);
     loop {
         let epoch = *wanted.borrow_and_update();
         let Some(epoch) = epoch else {
@@ -111,6 +118,26 @@ pub(crate) async fn keep(
                 holder.set(None);
                 return Ok(());
             },
+        }
+    }
+}
+
+fn url(options: &LeaseOptions) -> String {
+    let base = options.url.trim_end_matches('/');
+    format!("{base}/v1/lease/{}", options.store)
+}
+
+/// Tells the grantor that this holder has stopped. If that does not arrive, the lease runs out by itself.
+pub(crate) async fn release(options: &LeaseOptions, site: &str, replica: &str, epoch: u64) {
+    let ask = Ask {
+        site,
+        epoch,
+        holder: replica,
+    };
+    if let Ok(client) = crate::web::client(ASK_TIMEOUT) {
+        let told = client.delete(url(options)).json(&ask).send().await;
+        if let Err(error) = told {
+            tracing::info!(%error, "the lease was not given back");
         }
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 
 use super::api::{self, Service};
 use super::attachments::AttachmentStore;
@@ -22,6 +22,8 @@ use crate::{stop, web};
 
 /// How often the mark is looked at.
 const WATCH: Duration = Duration::from_millis(100);
+/// How long the last batch may take once nobody waits for it any more.
+const WRITER_GRACE: Duration = Duration::from_millis(500);
 /// How many writes may wait.
 const WAITING: usize = 256;
 
@@ -80,7 +82,7 @@ impl OrderService {
             mark_sender,
             wanted_sender,
         ));
-        tasks.spawn(writer::run(
+        let writer = tokio::spawn(writer::run(
             options.database.clone(),
             by,
             waiting,
@@ -96,13 +98,29 @@ impl OrderService {
             });
         }
         let service = Service {
-            options,
-            lease,
+            options: options.clone(),
+            lease: lease.clone(),
             files,
             mark,
             jobs,
         };
-        web::serve(listener, api::router(service), stop).await
+        let served = web::serve(listener, api::router(service), stop).await;
+        tasks.shutdown().await;
+        give_back(&options, &lease, writer).await;
+        served
+    }
+}
+
+/// A replica that stops in good order gives its lease back, so that the next owner need not wait for its end. Only
+/// when nothing is being written any more.
+async fn give_back(options: &Options, lease: &LeaseHolder, mut writer: JoinHandle<()>) {
+    let epoch = lease.give_up();
+    let over = tokio::time::timeout(WRITER_GRACE, &mut writer)
+        .await
+        .is_ok();
+    writer.abort();
+    if let (Some(asked), Some(epoch), true) = (&options.lease, epoch, over) {
+        lease::release(asked, &options.site, &options.replica, epoch).await;
     }
 }
 

@@ -20,4 +20,4 @@ pub use process::Identity;
 pub use record::{Database, Started, World};
 pub use site::Site;
 pub use up::{Clusters, Options, Watch};
-pub use verb::{Answer, Verb};
+pub use verb::{Answer, Verb, Watched};

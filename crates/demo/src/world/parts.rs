@@ -88,7 +88,7 @@ impl World {
 
     pub(super) fn start_watch(&mut self) -> Result<(), PartError> {
         let mut command = self.command(Some(Site::Witness));
-        command.arg("serve");
+        command.args(["serve", "--json"]);
         self.start("serve", Some(Site::Witness), command)
     }
 

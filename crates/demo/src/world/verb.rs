@@ -1,9 +1,12 @@
 //! Calls Mainstay's verbs as a user would: another process of the same program, in the world's folder.
 //! Must not know what a verb does.
 
+use std::path::PathBuf;
 use std::process::Stdio;
 
 use serde_json::Value;
+use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
+use tokio::process::ChildStdout;
 
 use super::process::Identity;
 use super::record::World;
@@ -27,13 +30,50 @@ pub struct Verb {
     line: String,
 }
 
+/// A verb whose progress is read line by line, as on a terminal's log.
+#[derive(Debug)]
+pub struct Watched {
+    verb: Verb,
+    lines: Lines<BufReader<ChildStdout>>,
+    logs: PathBuf,
+}
+
 impl World {
     /// Starts a verb. `--json` is added.
     pub fn start_verb(&self, args: &[&str]) -> Result<Verb, PartError> {
+        self.run_verb(args, Some("--json"))
+    }
+
+    /// Starts a verb to read along.
+    pub fn watch_verb(&self, args: &[&str]) -> Result<Watched, PartError> {
+        let mut verb = self.run_verb(args, None)?;
+        let out = verb.child.stdout.take();
+        let out = out.ok_or_else(|| PartError::Start {
+            name: verb.line.clone(),
+            source: std::io::Error::other("it has no output"),
+        })?;
+        Ok(Watched {
+            verb,
+            lines: BufReader::new(out).lines(),
+            logs: self.logs(),
+        })
+    }
+
+    /// What `mainstay serve` has said so far, one value for each thing.
+    pub fn watch_says(&self) -> Result<Vec<Value>, PartError> {
+        let path = self.logs().join("serve.log");
+        let text = std::fs::read_to_string(&path).map_err(PartError::file("read", &path))?;
+        let values = text
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok());
+        Ok(values.collect())
+    }
+
+    fn run_verb(&self, args: &[&str], more: Option<&str>) -> Result<Verb, PartError> {
         let mut command = tokio::process::Command::from(self.command(None));
         command
             .args(args)
-            .arg("--json")
+            .args(more)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -84,6 +124,32 @@ impl Verb {
             value: serde_json::from_slice(&output.stdout).unwrap_or_default(),
             words: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
         })
+    }
+}
+
+impl Watched {
+    /// Kills it once so many of its lines had `word` in them; returns the last of these.
+    pub async fn kill_after(mut self, count: usize, word: &str) -> Result<String, PartError> {
+        let mut seen = 0;
+        loop {
+            let line = self.lines.next_line().await.unwrap_or_default();
+            let Some(line) = line else {
+                let answer = self.verb.end().await?;
+                return Err(PartError::Verb {
+                    line: "the move that was to be killed".to_owned(),
+                    why: format!("it was over before: {}", answer.why()),
+                    logs: self.logs,
+                });
+            };
+            seen += usize::from(line.contains(word));
+            if seen == count {
+                if let Some(process) = self.verb.process() {
+                    process.kill();
+                }
+                self.verb.end().await?;
+                return Ok(line);
+            }
+        }
     }
 }
 

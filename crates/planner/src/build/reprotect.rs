@@ -131,10 +131,10 @@ impl<'a> Build<'a> {
         self.graph.chain(&place, drafts, &[last]).unwrap_or(last)
     }
 
-    /// A warm standby runs again, a scheduler stays at rest.
+    /// A hot standby serves again. A warm one has nothing to serve from, and a scheduler stays at rest.
     fn restart(&mut self, name: &'a ComponentId, site: &SiteId, after: NodeId) {
         let standby = self.workload(name).map(|workload| workload.standby);
-        if self.is_scheduler(name) || standby == Some(Standby::Cold) {
+        if self.is_scheduler(name) || standby != Some(Standby::Hot) {
             return;
         }
         let earlier = self

@@ -1,0 +1,111 @@
+//! Act a: a planned move under load, and quietly back for the next act.
+
+use super::runs::{self, Run};
+use super::stage::{Stage, between, now};
+use crate::error::PartError;
+use crate::load::Window;
+use crate::report::{ActStory, Landmark, LandmarkKind};
+use crate::result::{Act, ActResult};
+use crate::world::Site;
+
+/// Slices of the chart of requests.
+pub(super) const SLICE_US: u64 = 200_000;
+
+pub(super) async fn play(stage: &mut Stage<'_>) -> Result<(ActResult, ActStory), PartError> {
+    stage.heading("switchover: a planned move to dr, under load");
+    stage.well().await?;
+    let began = now();
+    stage.kept.begin(began);
+    stage.peace().await;
+    let moved = moved(stage, Act::Switchover, Site::Dr).await?;
+    stage.line(
+        "dr becomes the source: prod is made a copy of it, and all goes home for the next act",
+    );
+    stage.reprotect(Site::Prod).await?;
+    stage.world.do_verb(&["failback", "--yes"]).await?;
+    stage.reprotect(Site::Dr).await?;
+    Ok(moved)
+}
+
+/// Moves with the verb that the act is about, and measures.
+pub(super) async fn moved(
+    stage: &mut Stage<'_>,
+    act: Act,
+    to: Site,
+) -> Result<(ActResult, ActStory), PartError> {
+    let (verb, line) = match act {
+        Act::Failback => (vec!["failback", "--yes"], "mainstay failback".to_owned()),
+        _ => (
+            vec!["switchover", "--to", to.name(), "--yes"],
+            format!("mainstay switchover --to {to}"),
+        ),
+    };
+    let command = now();
+    stage.line(&line);
+    stage.world.do_verb(&verb).await?;
+    let run = runs::show(stage.world, None).await?;
+    let first = stage.served(to, command).await?;
+    stage.peace().await;
+    let begin = Landmark {
+        at_us: command,
+        kind: LandmarkKind::Begin,
+        label: line,
+    };
+    let mut measured = measured(stage, act, to, &run, &[begin]).await?;
+    measured.0.rto_s = Some(between(command, first));
+    Ok(measured)
+}
+
+/// What is the same for every planned move, once it is over.
+pub(super) async fn measured(
+    stage: &mut Stage<'_>,
+    act: Act,
+    to: Site,
+    run: &Run,
+    landmarks: &[Landmark],
+) -> Result<(ActResult, ActStory), PartError> {
+    let window = Window {
+        from_us: stage.kept.from_us(),
+        to_us: now(),
+    };
+    let found = stage.kept.audit(stage.world, to, window.to_us).await?;
+    let list = stage.list()?;
+    let outage = list.outage(window);
+    let zero = landmarks
+        .first()
+        .map_or(window.from_us, |first| first.at_us);
+    let first = list.first_served(zero, Some(to.name()));
+    let mut result = ActResult::new(act);
+    result.rto_estimate_s = Some(run.estimate_s);
+    result.acknowledged = Some(found.acknowledged);
+    result.lost = Some(found.lost.len() as u64);
+    result.true_loss_s = Some(found.true_loss_s(zero));
+    result.reported_loss_bound_s = run.reported_loss_bound_s;
+    result.client_outage_s = Some(outage.seconds());
+    result.steps = Some(run.steps.len() as u64);
+    stage.line(format!(
+        "{} writes were acknowledged, {} are missing; clients waited {:.2} s at most",
+        found.acknowledged,
+        found.lost.len(),
+        outage.seconds()
+    ));
+    let mut landmarks = landmarks.to_vec();
+    landmarks.extend(run.commit());
+    landmarks.extend(first.map(|at_us| Landmark {
+        at_us,
+        kind: LandmarkKind::FirstServed,
+        label: format!("served by {to}"),
+    }));
+    let from = if to == Site::Dr { Site::Prod } else { Site::Dr };
+    let story = ActStory {
+        act,
+        summary: String::new(),
+        sites: vec![from.name().to_owned(), to.name().to_owned()],
+        steps: run.spans(),
+        landmarks,
+        outage: Some(outage),
+        served: list.served(window, SLICE_US),
+        slice_us: SLICE_US,
+    };
+    Ok((result, story))
+}
