@@ -7,8 +7,8 @@ use futures::future::join_all;
 use mainstay_driver::Order;
 use mainstay_engine::agent;
 use mainstay_model::{
-    Action, ComponentId, Direction, EffectId, Epoch, ExecutorEpoch, KindName, Op, Scope, StepId,
-    Subject,
+    Access, Action, ComponentId, Direction, EffectId, Epoch, ExecutorEpoch, KindName, Op, Scope,
+    StepId, Subject,
 };
 
 use super::{copies::background, fencer::Fencer, site::Site};
@@ -94,11 +94,9 @@ impl Wake {
     /// Whether this site still believes to own a store that is at a newer epoch.
     async fn left_behind(&self, store: &ComponentId, floor: Epoch) -> bool {
         let ledger = &self.site.ledger;
-        if ledger.held().is_ok_and(|held| held.contains_key(store)) {
-            return false;
-        }
+        let held = ledger.held().is_ok_and(|held| held.contains_key(store));
         let owned = ledger.owned().unwrap_or_default().get(store).copied();
-        if owned.is_some() {
+        if owned.is_some() && !held {
             return agent::left_behind(&self.site.name, owned, None, floor);
         }
         // Stores that were open before this agent ever had an order are known by their marks.
@@ -113,7 +111,9 @@ impl Wake {
             .observe(&self.scope(store, &declared.declared.kind))
             .await;
         let seen = sample.facts().and_then(|facts| facts.store.as_ref());
-        agent::left_behind(&self.site.name, None, seen, floor)
+        // One that is held back since the site came back must not stay open either.
+        let shut = held && seen.is_none_or(|seen| seen.access != Access::Open);
+        !shut && agent::left_behind(&self.site.name, None, seen, floor)
     }
 
     async fn shut(&self, store: &ComponentId, floor: Epoch) {

@@ -65,16 +65,31 @@ impl World {
         process::find(&self.token, Which::At(site.name()), &self.roots(Some(site)))
     }
 
-    /// Kills every process of a site with SIGKILL, at once. Returns how many there were.
+    /// Kills every process of a site with SIGKILL, at once, and takes its disk away: the other site must not read what
+    /// it could not read in a real loss. Returns how many processes there were.
     pub fn break_site(&self, site: Site) -> Result<usize, PartError> {
         let count = self.processes(site).len();
         let roots = || self.roots(Some(site));
-        self.dead(process::kill(&self.token, Which::At(site.name()), roots))?;
+        let left = process::kill(&self.token, Which::At(site.name()), roots);
+        if site != Site::Witness && self.folder(site).exists() {
+            let (from, to) = (self.folder(site), self.lost_folder(site));
+            std::fs::rename(&from, to).map_err(PartError::file("take away", &from))?;
+        }
+        self.dead(left)?;
         Ok(count)
     }
 
-    /// Starts a site's agent again, and nothing else; at the witness also the name server and, where it watched, the watch.
+    /// Where a broken site's disk is meanwhile.
+    fn lost_folder(&self, site: Site) -> PathBuf {
+        self.dir.join(format!("{site}.lost"))
+    }
+
+    /// Brings a site's disk back and starts its agent again, and nothing else; at the witness also the name server and, where it watched, the watch.
     pub async fn heal(&mut self, site: Site) -> Result<(), PartError> {
+        let (lost, folder) = (self.lost_folder(site), self.folder(site));
+        if lost.exists() && !folder.exists() {
+            std::fs::rename(&lost, &folder).map_err(PartError::file("bring back", &lost))?;
+        }
         let (watched, agent, dns) = {
             let of_site = |part: &str| {
                 let mut all = self.started.iter();
