@@ -193,15 +193,14 @@ impl Graph {
             number[*at] = StepId(place);
         }
         let mut nodes: Vec<Option<Node>> = self.nodes.into_iter().map(Some).collect();
-        order
-            .into_iter()
-            .filter_map(|at| nodes[at].take())
-            .enumerate()
-            .map(|(place, node)| {
+        let mut steps = Vec::with_capacity(nodes.len());
+        for at in order {
+            if let Some(node) = nodes[at].take() {
                 let timeout = timeout(&node);
-                step(place, node, timeout, &number)
-            })
-            .collect()
+                steps.push(step(steps.len(), node, timeout, &number));
+            }
+        }
+        steps
     }
 }
 

@@ -15,6 +15,9 @@ use crate::{
     target::StoreMove,
 };
 
+/// At most so many steps look at stores.
+const MOST_GATES: usize = 64;
+
 impl<'a> Build<'a> {
     /// The sites that the move acts on and that it needs.
     pub(crate) fn sites_needed(&self) -> BTreeSet<SiteId> {
@@ -48,23 +51,37 @@ impl<'a> Build<'a> {
                 checks.push(self.graph.add(place, draft, Vec::new()));
             }
         }
-        for (name, store) in &self.moves.stores {
-            let goals = self.store_gate(name, store);
-            if !goals.is_empty() {
-                let site = if self.forced() {
-                    &store.to
-                } else {
-                    &store.from
-                };
-                let draft = Self::check(site, goals);
-                checks.push(
-                    self.graph
-                        .add(Place::of(Phase::Gate, name), draft, Vec::new()),
-                );
-            }
-        }
+        checks.extend(self.store_gates());
         self.gate = self.join(Place::system(Phase::Gate), checks);
         self.held = self.gate;
+    }
+
+    /// A step for each store; in a large system for several at once, so that the gate stays narrow.
+    fn store_gates(&mut self) -> Vec<NodeId> {
+        let moves = self.moves;
+        let forced = self.forced();
+        let looks = moves.stores.iter().filter_map(|(name, store)| {
+            let goals = self.store_gate(name, store);
+            let site = if forced { &store.to } else { &store.from };
+            (!goals.is_empty()).then_some((name, site, goals))
+        });
+        let looks: Vec<(&ComponentId, &SiteId, Vec<Goal>)> = looks.collect();
+        let width = looks.len().div_ceil(MOST_GATES).max(1);
+        let mut gates = Vec::new();
+        for several in looks.chunks(width) {
+            let place = match several {
+                [(name, ..)] => Place::of(Phase::Gate, name),
+                _ => Place::system(Phase::Gate),
+            };
+            let goals = several
+                .iter()
+                .flat_map(|(_, _, goals)| goals.iter().cloned());
+            if let Some((_, site, _)) = several.first() {
+                let draft = Self::check(site, goals.collect());
+                gates.push(self.graph.add(place, draft, Vec::new()));
+            }
+        }
+        gates
     }
 
     fn store_gate(&self, name: &ComponentId, store: &StoreMove) -> Vec<Goal> {

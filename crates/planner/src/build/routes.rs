@@ -52,7 +52,7 @@ impl Build<'_> {
             if route.front == Front::Stores || route.drained == route.before {
                 continue;
             }
-            let numbers = Numbers::after(route.epoch);
+            let numbers = self.numbers(route.epoch);
             let epochs = EpochPlan {
                 from: route.epoch,
                 to: numbers.drain,
@@ -81,7 +81,7 @@ impl Build<'_> {
                 continue;
             }
             let after = self.promoted_behind(name);
-            let numbers = Numbers::after(route.epoch);
+            let numbers = self.numbers(route.epoch);
             let epochs = EpochPlan {
                 from: route.epoch,
                 to: numbers.shift,
@@ -95,6 +95,19 @@ impl Build<'_> {
                 self.shifted.insert(name, node);
             }
         }
+    }
+
+    /// The planted bug takes the number that the route has already.
+    fn numbers(&self, epoch: Epoch) -> Numbers {
+        if self.bug("route-epoch-not-new") {
+            return Numbers {
+                drain: epoch,
+                shift: epoch,
+                unshift: epoch,
+                undrain: epoch,
+            };
+        }
+        Numbers::after(epoch)
     }
 
     fn promoted_behind(&self, route: &ComponentId) -> Vec<NodeId> {
@@ -119,15 +132,10 @@ impl Build<'_> {
             if route.front == Front::Stores || there {
                 continue;
             }
-            let numbers = Numbers::after(route.epoch);
-            let to = if self.bug("route-epoch-not-new") {
-                numbers.drain
-            } else {
-                numbers.shift
-            };
+            let numbers = self.numbers(route.epoch);
             let epochs = EpochPlan {
                 from: route.epoch,
-                to,
+                to: numbers.shift,
                 retreat: numbers.unshift,
             };
             let mv = self.route_move(name, route, (epochs, &route.after), &route.before);

@@ -236,13 +236,16 @@ impl<'a> Build<'a> {
             if self.forced() {
                 break;
             }
-            let mut gone = vec![shifted];
+            let mut gone = Vec::new();
             if movement.stores == UsedStores::Stay {
                 for site in &movement.leaving {
                     let drafts = without_undo(self.drafts(name, Phase::Quiesce, site));
                     let place = Place::of(Phase::Quiesce, name).in_layer(Layer::Retire);
                     gone.extend(self.graph.chain(&place, drafts, &[shifted]));
                 }
+            }
+            if gone.is_empty() {
+                gone.push(shifted);
             }
             for site in &movement.leaving {
                 let mut drafts = self.drafts(name, Phase::Sweep, site);

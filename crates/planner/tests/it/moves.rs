@@ -288,7 +288,7 @@ fn only_a_workload_without_stores_moves_without_an_outage() {
     ├─ quiesce
     │  └─ 8 static at prod  ~200ms  < 7
     └─ sweep
-       └─ 9 static at prod (advisory)  ~200ms  < 7 8
+       └─ 9 static at prod (advisory)  ~200ms  < 8
     time  ~2s700ms of 15m (met)
     loss  0s of 5m (met)
     ");
@@ -568,8 +568,8 @@ fn a_plan_halfway_has_only_what_is_left() {
     │  ├─ 14 jobs at prod  ~200ms  < 12
     │  └─ 15 web at prod  ~200ms  < 12
     └─ sweep
-       ├─ 16 jobs at prod (advisory)  ~200ms  < 12 14
-       └─ 17 web at prod (advisory)  ~200ms  < 12 15
+       ├─ 16 jobs at prod (advisory)  ~200ms  < 14
+       └─ 17 web at prod (advisory)  ~200ms  < 15
     time  ~2s900ms of 15m (met)
     loss  0s of 5m (met)
     ");
