@@ -18,7 +18,10 @@ use std::{
     time::Duration,
 };
 
-use mainstay_driver::{ActError, Driver, Order, Progress};
+use mainstay_driver::{
+    ActError, Driver, Order, Progress,
+    conformance::{self, Case},
+};
 use mainstay_drivers::{
     Home,
     dns::{DnsDriver, DnsKind},
@@ -323,6 +326,34 @@ async fn silence_is_not_done_and_cannot_tell(brand: Brand) {
     assert_eq!(bench.routed(&[("prod", 100)], 1).await, Tri::CannotTell);
 }
 
+async fn it_keeps_the_promises_of_every_driver(brand: Brand) {
+    let Some(bench) = bench(brand) else { return };
+    bench.done(&[("prod", 100)], 1).await;
+    let action = order(route(&[("dr", 100)], 2)).action;
+    let declared = declared(bench.server.address, bench.server.address, "key");
+    let breaches = conformance::check(&Case {
+        kind: Arc::new(DnsKind),
+        driver: bench.driver.clone(),
+        traits: DnsKind.traits(&declared),
+        goal: Goal {
+            scope: Scope {
+                driver: action.driver.clone(),
+                subject: action.subject.clone(),
+                site: site("dr"),
+                from: site("witness"),
+            },
+            is: Predicate::Routed {
+                weights: weights(&[("dr", 100)]),
+                epoch: Epoch(2),
+            },
+        },
+        action,
+        within: Duration::from_secs(30),
+    })
+    .await;
+    assert_eq!(breaches, []);
+}
+
 macro_rules! on_both {
     ($($test:ident),* $(,)?) => {
         mod knot {
@@ -343,4 +374,5 @@ on_both!(
     a_wrong_key_changes_nothing,
     a_lost_answer_is_unknown_and_settled_by_looking,
     silence_is_not_done_and_cannot_tell,
+    it_keeps_the_promises_of_every_driver,
 );

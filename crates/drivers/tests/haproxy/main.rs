@@ -18,7 +18,10 @@ use std::{
 };
 
 use balancer::Balancer;
-use mainstay_driver::{ActError, Driver, Order, Progress};
+use mainstay_driver::{
+    ActError, Driver, Order, Progress,
+    conformance::{self, Case},
+};
 use mainstay_drivers::{
     Home,
     haproxy::{HaproxyDriver, HaproxyKind},
@@ -38,8 +41,8 @@ fn weights(list: &[(&str, u32)]) -> Weights {
     list.iter().map(|(name, w)| (site(name), *w)).collect()
 }
 
-fn driver(balancer: &Balancer, options: serde_json::Value) -> HaproxyDriver {
-    let declared = Declared {
+fn declared(options: serde_json::Value) -> Declared {
+    Declared {
         name: ComponentId::new("app").unwrap(),
         class: Class::Route,
         kind: KindName::new("haproxy").unwrap(),
@@ -49,7 +52,11 @@ fn driver(balancer: &Balancer, options: serde_json::Value) -> HaproxyDriver {
         ]),
         options,
         timeout: None,
-    };
+    }
+}
+
+fn driver(balancer: &Balancer, options: serde_json::Value) -> HaproxyDriver {
+    let declared = declared(options);
     assert_eq!(HaproxyKind.check(&declared), []);
     let home = Home {
         site: site("witness"),
@@ -222,4 +229,34 @@ async fn a_drain_waits_for_sessions_and_cuts_what_is_left() {
         cut += u32::from(end.await.is_ok());
     }
     assert_eq!(cut, 2, "the two connections to prod");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_keeps_the_promises_of_every_driver() {
+    let Some(balancer) = Balancer::start().await else {
+        return;
+    };
+    let options = json!({ "sockets": [balancer.socket()] });
+    let action = order(&[("dr", 100)], 2).action;
+    let breaches = conformance::check(&Case {
+        kind: Arc::new(HaproxyKind),
+        driver: Arc::new(driver(&balancer, options.clone())),
+        traits: HaproxyKind.traits(&declared(options)),
+        goal: Goal {
+            scope: Scope {
+                driver: action.driver.clone(),
+                subject: action.subject.clone(),
+                site: site("dr"),
+                from: site("witness"),
+            },
+            is: Predicate::Routed {
+                weights: weights(&[("dr", 100)]),
+                epoch: Epoch(2),
+            },
+        },
+        action,
+        within: Duration::from_secs(30),
+    })
+    .await;
+    assert_eq!(breaches, []);
 }

@@ -8,11 +8,19 @@
 
 mod pair;
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
-use mainstay_driver::ActError;
-use mainstay_drivers::postgres::cluster;
-use mainstay_model::{Access, Epoch, Op, Position, Predicate, Span, Timestamp, Tri, Wanted};
+use mainstay_driver::{
+    ActError,
+    conformance::{self, Breach, Case},
+};
+use mainstay_drivers::postgres::{PostgresKind, cluster};
+use mainstay_model::{
+    Access, Epoch, Facts, Goal, Op, Position, Predicate, Span, Timestamp, Tri, Wanted,
+};
 use pair::{Pair, site};
 
 fn copies(of: &str) -> Predicate {
@@ -282,4 +290,44 @@ async fn a_retreat_voids_promotes_and_every_boot_is_sealed() {
     assert!(pair.app("prod").await.is_err());
     pair.done("prod", Op::Unseal(Epoch(9))).await;
     assert_eq!(pair.count("prod").await, 6);
+}
+
+/// The promises of every driver. Positions may move between two looks by the server's own doing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_keeps_the_promises_of_every_driver() {
+    let Some(pair) = Pair::start().await else {
+        return;
+    };
+    pair.insert("prod", 0..5).await;
+    let steps = [
+        (Op::Seal(Epoch(1)), Predicate::Sealed(Epoch(1))),
+        (Op::Unseal(Epoch(2)), Predicate::Open(Epoch(2))),
+        (Op::Fence(Epoch(3)), Predicate::FencedBelow(Epoch(3))),
+    ];
+    for (op, is) in steps {
+        let breaches = conformance::check(&Case {
+            kind: Arc::new(PostgresKind),
+            driver: pair.drivers["prod"].clone(),
+            traits: pair.traits(),
+            action: pair.order("prod", op.clone(), None).action,
+            goal: Goal {
+                scope: pair::scope("prod"),
+                is,
+            },
+            within: Duration::from_secs(60),
+        })
+        .await;
+        let others: Vec<_> = breaches
+            .into_iter()
+            .filter(|breach| match breach {
+                Breach::LookChanges { first, second } => {
+                    let rest = |facts: &Facts| facts.store.clone().map(|s| (s.access, s.mark));
+                    rest(first) != rest(second)
+                }
+                Breach::UnknownChanges => false,
+                _ => true,
+            })
+            .collect();
+        assert_eq!(others, [], "{op:?}");
+    }
 }

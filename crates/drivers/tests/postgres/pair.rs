@@ -7,6 +7,7 @@ use std::{
     net::TcpListener,
     os::unix::fs::{PermissionsExt, chown},
     path::Path,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -21,7 +22,7 @@ use mainstay_drivers::{
 use mainstay_model::{
     Action, AgentId, Class, ComponentId, Declared, Direction, EffectId, Epoch, ExecutorEpoch, Goal,
     Input, Kind, KindName, Op, Output, OutputRef, Predicate, RunId, Sample, Scope, SiteId, StepId,
-    Subject, Timestamp, Tri,
+    Subject, Timestamp, Traits, Tri,
 };
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
@@ -36,7 +37,7 @@ pub(crate) fn site(name: &str) -> SiteId {
 pub(crate) struct Pair {
     pub(crate) dir: TempDir,
     pub(crate) specs: BTreeMap<&'static str, ClusterSpec>,
-    drivers: BTreeMap<&'static str, PostgresDriver>,
+    pub(crate) drivers: BTreeMap<&'static str, Arc<PostgresDriver>>,
     step: std::cell::Cell<u32>,
 }
 
@@ -67,7 +68,7 @@ impl Pair {
         let pair = Self {
             drivers: ["prod", "dr"]
                 .into_iter()
-                .map(|name| (name, driver(&dir, &specs, name)))
+                .map(|name| (name, Arc::new(driver(&dir, &specs, name))))
                 .collect(),
             dir,
             specs,
@@ -192,10 +193,15 @@ impl Pair {
         }
     }
 
+    /// What the kind promises for this store.
+    pub(crate) fn traits(&self) -> Traits {
+        PostgresKind.traits(&declared(&self.specs))
+    }
+
     /// Stops an agent and starts it again: what it knew in memory is gone.
     pub(crate) fn restart_agent(&mut self, name: &'static str) {
         let fresh = driver(&self.dir, &self.specs, name);
-        self.drivers.insert(name, fresh);
+        self.drivers.insert(name, Arc::new(fresh));
     }
 
     /// `kill -9` for the postmaster; its children follow by themselves.
@@ -226,7 +232,7 @@ fn scratch() -> TempDir {
     tempfile::tempdir().unwrap()
 }
 
-fn scope(at: &str) -> Scope {
+pub(crate) fn scope(at: &str) -> Scope {
     Scope {
         driver: KindName::new("postgres").unwrap(),
         subject: Subject::Component(ComponentId::new("ledger").unwrap()),
@@ -277,11 +283,7 @@ fn spec(data: &Path) -> ClusterSpec {
     }
 }
 
-fn driver(
-    dir: &TempDir,
-    specs: &BTreeMap<&'static str, ClusterSpec>,
-    name: &str,
-) -> PostgresDriver {
+pub(crate) fn declared(specs: &BTreeMap<&'static str, ClusterSpec>) -> Declared {
     let at = specs
         .iter()
         .map(|(name, spec)| {
@@ -294,14 +296,22 @@ fn driver(
             (site(name), at)
         })
         .collect();
-    let declared = Declared {
+    Declared {
         name: ComponentId::new("ledger").unwrap(),
         class: Class::Store,
         kind: KindName::new("postgres").unwrap(),
         at,
         options: json!({ "app_roles": ["app"] }),
         timeout: None,
-    };
+    }
+}
+
+fn driver(
+    dir: &TempDir,
+    specs: &BTreeMap<&'static str, ClusterSpec>,
+    name: &str,
+) -> PostgresDriver {
+    let declared = declared(specs);
     assert_eq!(PostgresKind.check(&declared), []);
     let home = Home {
         site: site(name),
