@@ -228,6 +228,21 @@ fn a_restarted_grantor_waits_out_the_longest_lease() {
     );
 }
 
+#[test]
+fn a_holder_that_stopped_gets_nothing_back_from_a_late_answer() {
+    let mut holder = Holder::new(LEASE, Drift::default());
+    holder.granted(Mono(0), LEASE);
+    assert_eq!(holder.may_write(Mono(10)), MayWrite::Until(Mono(1_930_000)));
+    holder.stop(Mono(20));
+    assert_eq!(holder.may_write(Mono(30)), MayWrite::No);
+    holder.granted(Mono(15), LEASE);
+    assert_eq!(holder.may_write(Mono(30)), MayWrite::No);
+    holder.granted(Mono(25), LEASE);
+    assert_ne!(holder.may_write(Mono(30)), MayWrite::No);
+    holder.refused();
+    assert_eq!(holder.may_write(Mono(30)), MayWrite::No);
+}
+
 #[cfg(feature = "planted-bugs")]
 #[test]
 fn planted_lease_bugs_are_caught() {

@@ -228,7 +228,8 @@ impl Grantor {
     }
 
     /// The owner says that it has stopped and gives its lease back before its end, so that the next one need not wait.
-    /// A renewal that it sent earlier and that arrives later only makes the next one wait again.
+    /// A renewal that it sent earlier and that arrives later only makes the next one wait again; its answer must not be
+    /// used any more ([`super::Holder::stop`]). Where several processes of a site share a lease, only the last may say so.
     pub fn release(&mut self, store: &ComponentId, owner: &Owner) {
         let known = self.record.stores.get(store);
         if known.is_some_and(|known| known.owner.as_ref() == Some(owner))

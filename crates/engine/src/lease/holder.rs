@@ -21,6 +21,8 @@ pub struct Holder {
     length: Span,
     drift: Drift,
     ends: Option<Mono>,
+    /// Grants that were asked for before this are not used any more.
+    anew: Option<Mono>,
     bugs: Bugs,
 }
 
@@ -38,6 +40,7 @@ impl Holder {
             length,
             drift,
             ends: None,
+            anew: None,
             bugs,
         }
     }
@@ -45,6 +48,9 @@ impl Holder {
     /// The grantor granted a lease of this length to a request that was sent at `asked_at`. The lease counts from
     /// then, not from the answer: the grantor cannot have granted earlier.
     pub fn granted(&mut self, asked_at: Mono, length: Span) {
+        if self.anew.is_some_and(|anew| asked_at < anew) {
+            return;
+        }
         let margin = self.drift.margin(length);
         let from = if self.bugs.has(Bug::HolderOverstays) {
             asked_at + length + Span(length.0 / 2)
@@ -57,6 +63,12 @@ impl Holder {
     /// The grantor refused: somebody else has the store, or will have it. Writes stop at once.
     pub fn refused(&mut self) {
         self.ends = None;
+    }
+
+    /// The holder stops by its own will. An answer that is still on its way gives it nothing back, so the grantor may be
+    /// told that the lease is over.
+    pub fn stop(&mut self, now: Mono) {
+        (self.ends, self.anew) = (None, Some(now));
     }
 
     /// Whether a write may be carried out.

@@ -331,10 +331,11 @@ fn describe(from: Place, next: Next) -> String {
         Task::PollAgain => ", polls after a while",
         Task::Ask => ", asks",
     };
-    let why = next.why.map_or(String::new(), |why| match why {
-        Why::Driver => ": the driver's code".to_owned(),
-        why => format!(": `{}`", why.code()),
-    });
+    let why = match next.why.map(Why::code) {
+        None => String::new(),
+        Some(None) => ": the driver's code".to_owned(),
+        Some(Some(code)) => format!(": `{code}`"),
+    };
     format!(
         "{way}{:?} (`{}`){why}{then}",
         next.place.stage,
