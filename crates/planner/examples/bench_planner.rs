@@ -5,6 +5,7 @@
     clippy::disallowed_types,
     clippy::print_stdout,
     clippy::unwrap_used,
+    clippy::wildcard_imports,
     reason = "a measurement reads the clock and its own memory, and prints what it found"
 )]
 

@@ -54,7 +54,7 @@ impl<'a> Cast<'a> {
                         state.fresh |= bit(step.id);
                     }
                 }
-                Act::Route(name, weights, epoch) => self.route(state, name, weights, *epoch)?,
+                Act::Route(name, weights, epoch) => Self::route(state, name, weights, *epoch)?,
                 Act::Rebuild(name, site) => self.rebuild(state, name, site)?,
                 Act::Protect(name, site) if self.is_required(step.id) => {
                     let rebuilt = self.all_over(
@@ -107,7 +107,7 @@ impl<'a> Cast<'a> {
                 self.exclusive(state, name, site)?;
             }
             Some(Act::Work(name, site)) => self.exclusive(state, name, site)?,
-            Some(Act::Route(name, weights, epoch)) => self.route(state, name, weights, *epoch)?,
+            Some(Act::Route(name, weights, epoch)) => Self::route(state, name, weights, *epoch)?,
             _ => {}
         }
         state.undoing |= bit(step.id);
@@ -305,7 +305,6 @@ impl<'a> Cast<'a> {
     }
 
     fn route(
-        &self,
         state: &mut State<'a>,
         name: &'a ComponentId,
         weights: &'a Weights,

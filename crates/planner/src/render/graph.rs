@@ -57,13 +57,12 @@ pub fn mermaid(planned: &Planned) -> String {
             let _ = writeln!(text, "  s{} --> s{}", before.0, step.id.0);
         }
     }
-    if let [first, rest @ ..] = planned.forecast.critical.as_slice() {
-        let rest: String = rest.iter().map(|id| format!(",s{}", id.0)).collect();
-        let _ = writeln!(
-            text,
-            "  classDef longest stroke-width:3px\n  class s{}{rest} longest",
-            first.0
-        );
+    let longest = planned.forecast.critical.iter();
+    let longest: Vec<String> = longest.map(|id| format!("s{}", id.0)).collect();
+    if !longest.is_empty() {
+        let names = longest.join(",");
+        let _ = writeln!(text, "  classDef longest stroke-width:3px");
+        let _ = writeln!(text, "  class {names} longest");
     }
     text
 }

@@ -24,9 +24,9 @@ fn plans(names: &[&str]) -> Vec<Result<Planned, Refusals>> {
     at_dr.sites.get_mut("prod").unwrap().standing = SiteStanding::Quarantined;
     let mut warm = all_at(&file, "prod");
     warm.bugs = at_prod.bugs.clone();
-    let bound = plan(&file, &kinds(), &lost, &Request::failover(site("dr"), None));
-    let loss = bound.unwrap_err().loss.unwrap();
-    let accepted = accept(&loss, loss.worst, PersonId::new("ada").unwrap(), NOW);
+    let refused = plan(&file, &kinds(), &lost, &Request::failover(site("dr"), None));
+    let bound = refused.unwrap_err().loss.unwrap();
+    let accepted = accept(&bound, bound.worst, PersonId::new("ada").unwrap(), NOW);
     let switchover = Request::switchover(site("dr"));
     vec![
         plan(&file, &kinds(), &at_prod, &switchover),

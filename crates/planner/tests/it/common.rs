@@ -1,11 +1,5 @@
 //! A small world for the planner's tests: plan files built in code, kinds that use the standard lowering.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "these are tests, though not all of it stands in a test function"
-)]
-
 use std::collections::BTreeMap;
 
 use mainstay_model::*;

@@ -1,4 +1,9 @@
 //! The planner's tests, in one binary.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "these are tests, though not all of it stands in a test function"
+)]
 
 #[cfg(feature = "planted-bugs")]
 mod bugs;
@@ -7,3 +12,4 @@ mod figures;
 mod moves;
 mod oracle;
 mod refusals;
+mod special;

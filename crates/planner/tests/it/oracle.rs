@@ -55,7 +55,7 @@ fn renumber(step: &mut Step, numbers: &BTreeMap<StepId, Vec<StepId>>) {
     }
 }
 
-fn small(planned: Planned, also: &[Phase]) -> Runbook {
+fn small(planned: &Planned, also: &[Phase]) -> Runbook {
     let idle = |step: &Step| {
         let look = matches!(step.body, Body::Join | Body::Check);
         let keep = matches!(step.phase, Phase::Commit | Phase::Protect | Phase::CatchUp);
@@ -131,19 +131,19 @@ fn bases() -> Vec<(PlanFile, Runbook)> {
         (with_store_route(), &[]),
     ] {
         let planned = planned(&file, &all_at(&file, "prod"), &to_dr);
-        bases.push((file, small(planned, also)));
+        bases.push((file, small(&planned, also)));
     }
     let (file, observed) = both_sites();
     let planned = plan(&file, &kinds(), &observed, &to_dr).unwrap();
-    bases.push((file, small(planned, &[Phase::Sweep])));
+    bases.push((file, small(&planned, &[Phase::Sweep])));
     for file in [one_store(), with_scheduler(), scheduler_alone()] {
         let planned = failover(&file, &dead_prod(&file), "dr");
-        bases.push((file, small(planned, &[])));
+        bases.push((file, small(&planned, &[])));
     }
     let mut file = with_scheduler();
     file.stores.get_mut("ledger").unwrap().lease = None;
     let planned = failover(&file, &dead_prod(&file), "dr");
-    bases.push((file, small(planned, &[])));
+    bases.push((file, small(&planned, &[])));
     let file = one_store();
     let mut observed = all_at(&file, "dr");
     observed.stores.get_mut("ledger").unwrap().protection = Protection::NotProtected;
@@ -154,7 +154,7 @@ fn bases() -> Vec<(PlanFile, Runbook)> {
         &Request::reprotect(site("prod")),
     )
     .unwrap();
-    bases.push((file, small(planned, &[])));
+    bases.push((file, small(&planned, &[])));
     bases
 }
 
@@ -167,20 +167,37 @@ enum Spoil {
     CutOutStep(usize),
     Swap(usize, usize),
     Duplicate(usize),
-    Epoch(usize, i8),
-    TokenOnly(usize, i8),
-    UndoEpoch(usize, i8),
-    NoUndo(usize),
-    NoWayBack(usize),
-    NoToken(usize),
-    NoRequires(usize),
-    Advisory(usize),
-    EmptyRoute(usize),
+    Within(usize, Within),
+}
+
+/// One way to spoil a step.
+#[derive(Debug, Clone)]
+enum Within {
+    Epoch(i8),
+    TokenOnly(i8),
+    UndoEpoch(i8),
+    NoUndo,
+    NoWayBack,
+    NoToken,
+    NoRequires,
+    Advisory,
+    EmptyRoute,
 }
 
 fn spoils() -> impl Strategy<Value = Spoil> {
     let at = 0_usize..12;
     let by = prop_oneof![Just(-2_i8), Just(-1), Just(1), Just(2)];
+    let within = prop_oneof![
+        by.clone().prop_map(Within::Epoch),
+        by.clone().prop_map(Within::TokenOnly),
+        by.prop_map(Within::UndoEpoch),
+        Just(Within::NoUndo),
+        Just(Within::NoWayBack),
+        Just(Within::NoToken),
+        Just(Within::NoRequires),
+        Just(Within::Advisory),
+        Just(Within::EmptyRoute),
+    ];
     prop_oneof![
         4 => (at.clone(), 0_usize..4).prop_map(|(a, b)| Spoil::DropEdge(a, b)),
         1 => (at.clone(), at.clone()).prop_map(|(a, b)| Spoil::AddEdge(a, b)),
@@ -188,15 +205,7 @@ fn spoils() -> impl Strategy<Value = Spoil> {
         2 => at.clone().prop_map(Spoil::CutOutStep),
         2 => (at.clone(), at.clone()).prop_map(|(a, b)| Spoil::Swap(a, b)),
         2 => at.clone().prop_map(Spoil::Duplicate),
-        1 => (at.clone(), by.clone()).prop_map(|(a, b)| Spoil::Epoch(a, b)),
-        1 => (at.clone(), by.clone()).prop_map(|(a, b)| Spoil::TokenOnly(a, b)),
-        1 => (at.clone(), by).prop_map(|(a, b)| Spoil::UndoEpoch(a, b)),
-        1 => at.clone().prop_map(Spoil::NoUndo),
-        1 => at.clone().prop_map(Spoil::NoWayBack),
-        1 => at.clone().prop_map(Spoil::NoToken),
-        1 => at.clone().prop_map(Spoil::NoRequires),
-        1 => at.clone().prop_map(Spoil::Advisory),
-        1 => at.prop_map(Spoil::EmptyRoute),
+        9 => (at, within).prop_map(|(a, how)| Spoil::Within(a, how)),
     ]
 }
 
@@ -226,6 +235,7 @@ fn move_goals(goals: &mut [Goal], by: i8) {
     }
 }
 
+/// Spoils the order, or what there is to order.
 fn spoil(runbook: &mut Runbook, spoil: &Spoil) {
     let count = runbook.steps.len();
     let pick = |at: &usize| at % count;
@@ -267,8 +277,14 @@ fn spoil(runbook: &mut Runbook, spoil: &Spoil) {
             copy.id = StepId(u32::try_from(count).unwrap());
             steps.push(copy);
         }
-        Spoil::Epoch(step, by) => {
-            let step = &mut steps[pick(step)];
+        Spoil::Within(step, how) => spoil_step(&mut steps[pick(step)], how),
+    }
+}
+
+/// Spoils one step.
+fn spoil_step(step: &mut Step, how: &Within) {
+    match how {
+        Within::Epoch(by) => {
             if let Body::Act(action) = &mut step.body {
                 move_op(&mut action.op, *by);
             }
@@ -277,24 +293,24 @@ fn spoil(runbook: &mut Runbook, spoil: &Spoil) {
                 fence.epoch = moved(fence.epoch, *by);
             }
         }
-        Spoil::TokenOnly(step, by) => {
-            if let Some(fence) = &mut steps[pick(step)].fence {
+        Within::TokenOnly(by) => {
+            if let Some(fence) = &mut step.fence {
                 fence.epoch = moved(fence.epoch, *by);
             }
         }
-        Spoil::UndoEpoch(step, by) => {
-            if let Undo::Act { action, goals } = &mut steps[pick(step)].undo {
+        Within::UndoEpoch(by) => {
+            if let Undo::Act { action, goals } = &mut step.undo {
                 move_op(&mut action.op, *by);
                 move_goals(goals, *by);
             }
         }
-        Spoil::NoUndo(step) => steps[pick(step)].undo = Undo::Nothing,
-        Spoil::NoWayBack(step) => steps[pick(step)].undo = Undo::Irreversible,
-        Spoil::NoToken(step) => steps[pick(step)].fence = None,
-        Spoil::NoRequires(step) => steps[pick(step)].requires.clear(),
-        Spoil::Advisory(step) => steps[pick(step)].necessity = Necessity::Advisory,
-        Spoil::EmptyRoute(step) => {
-            if let Body::Act(action) = &mut steps[pick(step)].body
+        Within::NoUndo => step.undo = Undo::Nothing,
+        Within::NoWayBack => step.undo = Undo::Irreversible,
+        Within::NoToken => step.fence = None,
+        Within::NoRequires => step.requires.clear(),
+        Within::Advisory => step.necessity = Necessity::Advisory,
+        Within::EmptyRoute => {
+            if let Body::Act(action) = &mut step.body
                 && let Op::Route { weights, .. } = &mut action.op
             {
                 weights.clear();
