@@ -1,0 +1,109 @@
+//! Plays one seed, and one seed with a death at every entry of its journals.
+//! Must not know how many seeds there are.
+
+use std::collections::BTreeSet;
+
+use mainstay_engine::RunPhase;
+use mainstay_model::Access;
+
+use crate::{
+    check::Violation,
+    options::{Dies, Options},
+    world::World,
+};
+
+/// What came of a seed.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// The seed.
+    pub seed: u64,
+    /// The first broken invariant.
+    pub violation: Option<Violation>,
+    /// Faults that were injected.
+    pub faults: u64,
+    /// Simulated time, in microseconds.
+    pub time: u64,
+    /// Combinations of run phase, step phase, step state and fault that were visited.
+    pub states: BTreeSet<u32>,
+    /// A hash over everything that happened.
+    pub hash: u64,
+    /// Journal entries that were written.
+    pub entries: u64,
+    /// How the runs ended.
+    pub ends: Vec<RunPhase>,
+    /// Moves that began: planned, forced, reprotect.
+    pub moves: [u32; 3],
+    /// What the planner's proof said about its first refused plan.
+    pub unsafe_plan: Option<String>,
+    /// What happened, if the trace was asked for.
+    pub lines: Vec<String>,
+    pub(crate) fingerprint: String,
+}
+
+/// Plays a seed.
+pub(crate) fn play(options: Options) -> Outcome {
+    let seed = options.seed;
+    let mut world = World::new(options);
+    world.run();
+    Outcome {
+        seed,
+        violation: world.checks.take(),
+        faults: world.faults,
+        time: world.now,
+        hash: world.trace.hash(),
+        entries: world.mover.entries,
+        ends: world.mover.ends.clone(),
+        moves: world.checks.moves,
+        unsafe_plan: world.checks.unsafe_words.clone(),
+        fingerprint: fingerprint(&world),
+        states: world.states,
+        lines: world.trace.lines(),
+    }
+}
+
+/// What is there in the end, without times and writes.
+fn fingerprint(world: &World) -> String {
+    use std::fmt::Write as _;
+    let mut words = format!("{:?}", world.mover.ends);
+    for store in &world.stores {
+        for replica in &store.at {
+            let open = replica.access == Access::Open;
+            let _ = write!(words, " {:?}/{}/{open}", replica.access, replica.mark.epoch);
+        }
+    }
+    for instance in world.workloads.iter().flatten() {
+        let _ = write!(words, " {}/{}", instance.running, instance.held);
+    }
+    for route in &world.routes {
+        let _ = write!(words, " {:?}/{}", route.weights, route.epoch);
+    }
+    words
+}
+
+/// Plays a seed without faults, and then once for each entry of its journals, with a death right after that entry was
+/// written: the end must always be the same (I17).
+pub(crate) fn play_every_entry(options: &Options) -> Vec<Outcome> {
+    let calm = |dies: Dies| Options {
+        dies,
+        faults: false,
+        ..options.clone()
+    };
+    let whole = play(calm(Dies::Never));
+    let (entries, fingerprint) = (whole.entries, whole.fingerprint.clone());
+    let mut all = vec![whole];
+    for entry in 1..=entries {
+        let mut one = play(calm(Dies::AtEntry(entry)));
+        if one.violation.is_none() && one.fingerprint != fingerprint {
+            one.violation = Some(Violation {
+                at: one.time,
+                invariant: "I17",
+                words: format!(
+                    "a death at entry {entry} led to\n  {}\ninstead of\n  {fingerprint}",
+                    one.fingerprint
+                ),
+            });
+        }
+        all.push(one);
+    }
+    all
+}
