@@ -5,7 +5,8 @@ macro_rules! own {
     ($($bug:ident, $invariant:literal, $name:literal;)*) => {
         /// One of the simulator's own planted bugs.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub(crate) enum Own { $(#[allow(missing_docs, reason = "the names say it")] $bug,)* }
+        #[cfg_attr(not(feature = "planted-bugs"), expect(dead_code, reason = "planted only with the feature"))]
+        pub(crate) enum Own { $($bug,)* }
 
         /// Every one: the bug, the invariant that it breaks, its name.
         #[cfg(feature = "planted-bugs")]

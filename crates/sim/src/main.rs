@@ -26,6 +26,9 @@ struct Args {
     /// With `--seed`: let the mover die at every entry of its journals
     #[arg(long)]
     every_entry: bool,
+    /// So many of the seeds are also played with a death at every entry of their journals
+    #[arg(long, default_value_t = mainstay_sim::EVERY_ENTRY)]
+    entries: u64,
     /// Plant every known bug and show that it is caught
     #[arg(long)]
     mutants: bool,
@@ -55,7 +58,7 @@ fn main() -> ExitCode {
         .jobs
         .or_else(|| std::thread::available_parallelism().ok().map(Into::into));
     let jobs = jobs.unwrap_or(1);
-    let summary = simulate(args.first, args.seeds, jobs);
+    let summary = simulate(args.first, args.seeds, args.entries, jobs);
     let (mutants, caught) = if args.mutants {
         hunt(&args, jobs)
     } else {

@@ -75,9 +75,9 @@ impl Summary {
     }
 }
 
-/// Plays these many seeds, from `first` on.
+/// Plays these many seeds, from `first` on; the first `every_entry` of them die at every entry of their journals too.
 #[must_use]
-pub fn simulate(first: u64, seeds: u64, jobs: usize) -> Summary {
+pub fn simulate(first: u64, seeds: u64, every_entry: u64, jobs: usize) -> Summary {
     let next = AtomicU64::new(0);
     let all = Mutex::new(Summary::default());
     thread::scope(|scope| {
@@ -90,7 +90,7 @@ pub fn simulate(first: u64, seeds: u64, jobs: usize) -> Summary {
                         break;
                     }
                     let options = Options::new(first + number);
-                    if number < EVERY_ENTRY.min(seeds / 4) {
+                    if number < every_entry {
                         for outcome in play_every_entry(&options) {
                             mine.add(outcome);
                         }

@@ -287,6 +287,8 @@ impl World {
         let epoch = self.registry.granted(&name).max(known.unwrap_or_default());
         let epoch = Epoch(epoch.0 + 1);
         self.registry.grant(&name, epoch);
+        // Whoever opens a store by hand takes what is there.
+        self.forget_lost(store, site);
         self.by_hand(site, Subject::Component(name), Op::Unseal(epoch));
         true
     }

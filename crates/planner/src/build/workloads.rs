@@ -137,8 +137,10 @@ impl<'a> Build<'a> {
                 after.extend(self.up.get(earlier));
             }
         }
+        // Whoever waits for a store waits for every hold; a scheduler that does not, still must.
+        let by_stores = !after.is_empty();
         after.extend(self.provisioned.get(name));
-        if after.is_empty() {
+        if after.is_empty() || (self.is_scheduler(name) && !by_stores) {
             after.push(self.held);
         }
         after

@@ -80,7 +80,7 @@ impl World {
     }
 
     /// In a forced move, what is not there is lost, with consent.
-    fn forget_lost(&mut self, store: usize, site: usize) {
+    pub(crate) fn forget_lost(&mut self, store: usize, site: usize) {
         let lost: BTreeSet<u32> = self.missing(store, site).into_iter().collect();
         let words = lost.len();
         self.trace

@@ -144,7 +144,7 @@ impl World {
             let site = self.topology.site(&it.site);
             self.switch_off(site);
             Answer::Yes
-        } else if self.really(goals(it, direction)) {
+        } else if !goals(it, direction).is_empty() && self.really(goals(it, direction)) {
             Answer::Yes
         } else {
             self.settled_by_person(step, direction);

@@ -6,8 +6,8 @@ use std::{collections::BTreeMap, sync::Arc};
 use mainstay_driver::Order;
 use mainstay_engine::{Approval, Created, Limits, Run};
 use mainstay_model::{
-    Action, Direction, EffectId, ExecutorEpoch, LossBound, Op, PersonId, Reading, RunId,
-    Runbook, Sample, Scope, Span, StepId, Subject, Timestamp,
+    Action, Direction, EffectId, ExecutorEpoch, LossBound, Op, PersonId, Reading, RunId, Runbook,
+    Sample, Scope, Span, StepId, Subject, Timestamp,
 };
 use mainstay_planner::{
     Code, Observed, Planned, Refusals, Request, SiteAgent, SiteNow, SiteStanding, StoreNow, accept,

@@ -97,6 +97,7 @@ impl World {
                     .map(|it| self.options.holder(it)),
                 token: Epoch(0),
                 copying: false,
+                changes: 0,
             };
             let at = (0..data).map(replica).collect();
             self.stores.push(StoreTruth {

@@ -18,6 +18,7 @@ pub(crate) struct Taken {
     pub(crate) content: Vec<u32>,
     pub(crate) mark: mainstay_model::Mark,
     pub(crate) taken_at: mainstay_model::Timestamp,
+    pub(crate) changes: u64,
 }
 
 impl World {
@@ -137,6 +138,7 @@ impl World {
             content: Vec::new(),
             mark: self.stores[store].at[source].mark.clone(),
             taken_at,
+            changes: self.stores[store].at[site].changes,
         };
         self.at(read, Ev::CopyRead(Box::new(taken)));
     }
@@ -163,6 +165,7 @@ impl World {
         let replica = &mut self.stores[taken.store].at[taken.site];
         replica.copying = false;
         let fits = replica.access == Access::Replica
+            && replica.changes == taken.changes
             && replica.mark.epoch <= taken.mark.epoch
             && self.sites[taken.site].up
             && self.sites[taken.site].agent.alive;
@@ -174,6 +177,7 @@ impl World {
                 content,
                 mark,
                 taken_at,
+                ..
             } = taken;
             self.install(store, site, source, content, mark, taken_at);
         }

@@ -61,17 +61,10 @@ impl World {
             return Err(ActError::StaleEpoch(known));
         }
         self.check_token(store, site, order);
+        self.stores[store].at[site].changes += 1;
         match op {
             Op::Seal(epoch) => self.seal(store, site, *epoch),
-            Op::Unseal(epoch) => self.enable(store, site, *epoch, order),
-            Op::Promote(epoch) => {
-                let replica = &self.stores[store].at[site];
-                let open = replica.access == Access::Open && replica.mark.epoch == *epoch;
-                if !open && replica.access == Access::Sealed {
-                    return not_done("not-a-copy", Retry::Useless);
-                }
-                self.enable(store, site, *epoch, order)
-            }
+            Op::Unseal(epoch) | Op::Promote(epoch) => self.enable(store, site, *epoch, order),
             Op::Demote(epoch) => self.demote(store, site, *epoch),
             Op::CatchUp { from } => self.copy_now(store, site, from, false),
             Op::Rebuild { from } => {

@@ -301,11 +301,13 @@ impl World {
                 continue;
             };
             let agent = &self.sites[site].agent;
-            if agent.held.contains(&name) {
-                continue;
-            }
             let owned = agent.owned.get(&name).copied();
             let seen = self.store_facts(store, site);
+            let held = agent.held.contains(&name);
+            // What is held back has been shut, unless nobody knew then that it had moved on.
+            if held && seen.access != mainstay_model::Access::Open {
+                continue;
+            }
             let here = &self.topology.sites[site];
             if mainstay_engine::agent::left_behind(here, owned, Some(&seen), floor) {
                 let known = self.sites[site]

@@ -31,6 +31,8 @@ pub(crate) struct Replica {
     pub(crate) token: Epoch,
     /// Whether a copy is on its way.
     pub(crate) copying: bool,
+    /// Counts what was done to it: a copy that began before is void, as copies and orders take turns.
+    pub(crate) changes: u64,
 }
 
 /// A write that a client was told is safe.
