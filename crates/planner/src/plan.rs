@@ -4,16 +4,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use mainstay_model::{
-    Kinds, LossBound, MoveMode, OnFailure, PlanFile, RUNBOOK_VERSION, Runbook, SiteId, Step,
-    Weights,
+    ComponentId, Kinds, LossBound, MoveMode, OnFailure, PlanFile, RUNBOOK_VERSION, Runbook, SiteId,
+    Step, Weights,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Code, Forecast, Observed, Proof, Race, Refusal, Refusals, Request,
+    Code, Forecast, Observed, Placement, Proof, Race, Refusal, Refusals, Request,
     build::{Build, control_site},
     estimate, gate, loss, prove,
-    target::{self, Moves, active},
+    target::{self, Moves, RouteMove, active},
     topology::Topology,
 };
 
@@ -141,11 +141,11 @@ impl World<'_> {
             plan_hash: self.file.hash.clone(),
             mode: request.mode,
             leaves: leaves(&moves),
-            before: with_routes(&moves, &moves.before, |route| &route.before),
-            target: with_routes(&moves, &moves.after, |route| &route.after),
             epochs: epochs
                 .map(|(name, store)| (name.clone(), store.epochs))
                 .collect(),
+            before: with_routes(&moves.routes, moves.before, |route| &route.before),
+            target: with_routes(&moves.routes, moves.after, |route| &route.after),
             acceptance: request.acceptance.clone().filter(|_| loss.is_some()),
             loss,
             on_failure: match request.mode {
@@ -178,14 +178,13 @@ fn unsafe_plan(runbook: &Runbook, race: &Race) -> Refusals {
 }
 
 fn with_routes(
-    moves: &Moves,
-    placement: &crate::Placement,
-    weights: impl Fn(&target::RouteMove) -> &Weights,
-) -> BTreeMap<mainstay_model::ComponentId, Weights> {
-    let mut all = placement.clone();
-    let routes = moves.routes.iter();
-    all.extend(routes.map(|(name, route)| (name.clone(), weights(route).clone())));
-    all
+    routes: &BTreeMap<ComponentId, RouteMove>,
+    mut placement: Placement,
+    weights: impl Fn(&RouteMove) -> &Weights,
+) -> Placement {
+    let routes = routes.iter();
+    placement.extend(routes.map(|(name, route)| (name.clone(), weights(route).clone())));
+    placement
 }
 
 /// The site that most of the change leads to: it stands in for a witness.

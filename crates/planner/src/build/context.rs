@@ -100,8 +100,7 @@ impl<'a> Build<'a> {
 
     /// Numbers the nodes.
     pub(crate) fn number(self) -> Vec<Step> {
-        let file = self.file;
-        self.graph.finish(|node| timeout(file, node))
+        self.graph.finish(timeout)
     }
 
     pub(crate) fn bug(&self, name: &str) -> bool {
@@ -139,10 +138,12 @@ impl<'a> Build<'a> {
         let Some(declared) = self.file.declared(name) else {
             return Vec::new();
         };
-        match self.kinds.get(declared.kind.as_str()) {
-            Some(kind) => kind.lower(declared, phase, mv),
-            None => Vec::new(),
+        let kind = self.kinds.get(declared.kind.as_str());
+        let mut drafts = kind.map_or_else(Vec::new, |kind| kind.lower(declared, phase, mv));
+        for draft in &mut drafts {
+            draft.timeout = draft.timeout.or(declared.timeout);
         }
+        drafts
     }
 
     /// The usual case: a phase of a component at a site.
@@ -233,13 +234,8 @@ pub(crate) fn without_undo(drafts: Vec<Draft>) -> Vec<Draft> {
 }
 
 /// Declared, else by what it does: copying takes long, the rest does not.
-fn timeout(file: &PlanFile, node: &Node) -> Span {
+fn timeout(node: &Node) -> Span {
     if let Some(timeout) = node.draft.timeout {
-        return timeout;
-    }
-    let component = node.place.subject.component();
-    let declared = component.and_then(|name| file.declared(name));
-    if let Some(timeout) = declared.and_then(|declared| declared.timeout) {
         return timeout;
     }
     match &node.draft.body {

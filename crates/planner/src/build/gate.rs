@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// At most so many steps look at stores.
-const MOST_GATES: usize = 64;
+const MOST_GATES: usize = 16;
 
 impl<'a> Build<'a> {
     /// The sites that the move acts on and that it needs.

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use mainstay_model::{
-    Body, ComponentId, Epoch, Goal, Necessity, Op, Phase, PlanFile, Predicate, Runbook, SiteId,
-    Step, StepId, Subject, Undo, Wanted, Weights,
+    Action, Body, ComponentId, Epoch, Goal, Necessity, Op, Phase, PlanFile, Predicate, Runbook,
+    SiteId, Step, StepId, Subject, Undo, Wanted, Weights,
 };
 
 /// How the writers of a store at a site are shut out.
@@ -58,46 +58,57 @@ pub(crate) fn acts<'a>(step: &'a Step, file: &PlanFile) -> Vec<Act<'a>> {
     let Some(name) = step.subject.component() else {
         return Vec::new();
     };
-    let mut acts = Vec::new();
-    if file.stores.contains_key(name) {
-        of_store(step, name, &mut acts);
-    } else if file.workloads.contains_key(name) {
-        acts.extend(of_workload(step, name));
+    let mut acts: Vec<Act<'a>> = step.goals.iter().filter_map(shutting).collect();
+    match &step.body {
+        Body::Act(action) => acts.extend(of_action(step, name, action, file)),
+        Body::Ask(_) if step.phase == Phase::Fence => {
+            acts.push(if file.stores.contains_key(name) {
+                Act::Shut(name, &step.site, Shut::Vouched)
+            } else {
+                Act::Rest(name, &step.site)
+            });
+        }
+        Body::Join | Body::Check if step.phase == Phase::Salvage => {
+            acts.push(Act::Salvage(name, &step.site));
+        }
+        Body::Join | Body::Check | Body::Ask(_) => {}
     }
-    if let Body::Act(action) = &step.body
-        && let Op::Route { weights, epoch } = &action.op
-    {
-        acts.push(Act::Route(name, weights, *epoch));
+    let mut goals = step.goals.iter();
+    if step.phase == Phase::Protect && goals.any(|g| matches!(g.is, Predicate::Copies { .. })) {
+        acts.push(Act::Protect(name, &step.site));
     }
     acts
 }
 
-fn of_store<'a>(step: &'a Step, name: &'a ComponentId, acts: &mut Vec<Act<'a>>) {
-    acts.extend(step.goals.iter().filter_map(shutting));
-    if let (Phase::Fence, Body::Ask(_)) = (step.phase, &step.body) {
-        acts.push(Act::Shut(name, &step.site, Shut::Vouched));
-    }
-    match (&step.body, step.phase) {
-        (Body::Act(action), phase) => match (&action.op, phase) {
-            (Op::Promote(epoch) | Op::Unseal(epoch), _) => {
-                acts.push(Act::Enable(name, &action.site, *epoch));
-            }
-            (Op::Salvage { .. }, _) | (_, Phase::Salvage) => {
-                acts.push(Act::Salvage(name, &action.site));
-            }
-            (Op::Rebuild { .. }, _) => acts.push(Act::Rebuild(name, &action.site)),
-            (_, Phase::CatchUp) => acts.push(Act::CatchUp(name, reached(step))),
-            _ => {}
+/// A kind may stop, hold, start, release, copy and salvage in its own words; then the phase says what it is.
+fn of_action<'a>(
+    step: &'a Step,
+    name: &'a ComponentId,
+    action: &'a Action,
+    file: &PlanFile,
+) -> Option<Act<'a>> {
+    let site = &action.site;
+    match (&action.op, step.phase) {
+        (Op::Route { weights, epoch }, _) => Some(Act::Route(name, weights, *epoch)),
+        (Op::Promote(epoch) | Op::Unseal(epoch), _) => Some(Act::Enable(name, site, *epoch)),
+        (Op::Rebuild { .. }, _) => Some(Act::Rebuild(name, site)),
+        (Op::Salvage { .. }, _) => Some(Act::Salvage(name, site)),
+        (Op::CatchUp { .. } | Op::Restore { .. }, Phase::CatchUp) => {
+            Some(Act::CatchUp(name, reached(step)))
+        }
+        (Op::Stop | Op::Hold, _) => Some(Act::Rest(name, site)),
+        (Op::Start | Op::Release | Op::Rebind, _) => Some(Act::Work(name, site)),
+        (Op::Custom { .. }, phase) if file.workloads.contains_key(name) => match phase {
+            Phase::Hold | Phase::Quiesce | Phase::Fence => Some(Act::Rest(name, site)),
+            Phase::Activate | Phase::Rebind | Phase::Release => Some(Act::Work(name, site)),
+            _ => None,
         },
-        (Body::Join | Body::Check, Phase::Salvage) => acts.push(Act::Salvage(name, &step.site)),
-        _ => {}
-    }
-    let copies = step
-        .goals
-        .iter()
-        .any(|goal| matches!(goal.is, Predicate::Copies { .. }));
-    if copies && step.phase == Phase::Protect {
-        acts.push(Act::Protect(name, &step.site));
+        (Op::Custom { .. }, phase) if file.stores.contains_key(name) => match phase {
+            Phase::CatchUp => Some(Act::CatchUp(name, reached(step))),
+            Phase::Salvage => Some(Act::Salvage(name, site)),
+            _ => None,
+        },
+        _ => None,
     }
 }
 
@@ -123,26 +134,6 @@ fn reached(step: &Step) -> Vec<StepId> {
     wanted.chain(inputs).collect()
 }
 
-/// A kind may stop, hold, start and release in its own words; then the phase says what it is.
-fn of_workload<'a>(step: &'a Step, name: &'a ComponentId) -> Option<Act<'a>> {
-    let site = &step.site;
-    match &step.body {
-        Body::Ask(_) if step.phase == Phase::Fence => Some(Act::Rest(name, site)),
-        Body::Act(action) => match (&action.op, step.phase) {
-            (Op::Stop | Op::Hold, _) => Some(Act::Rest(name, &action.site)),
-            (Op::Start | Op::Release | Op::Rebind, _) => Some(Act::Work(name, &action.site)),
-            (Op::Custom { .. }, Phase::Hold | Phase::Quiesce | Phase::Fence) => {
-                Some(Act::Rest(name, &action.site))
-            }
-            (Op::Custom { .. }, Phase::Activate | Phase::Rebind | Phase::Release) => {
-                Some(Act::Work(name, &action.site))
-            }
-            _ => None,
-        },
-        _ => None,
-    }
-}
-
 /// What a step's undo does.
 pub(crate) fn undo_acts<'a>(step: &'a Step, file: &PlanFile) -> Option<Act<'a>> {
     let (Undo::Act { action, .. }, name) = (&step.undo, step.subject.component()?) else {
@@ -154,24 +145,31 @@ pub(crate) fn undo_acts<'a>(step: &'a Step, file: &PlanFile) -> Option<Act<'a>> 
         Op::Route { weights, epoch } => Some(Act::Route(name, weights, *epoch)),
         Op::Start | Op::Release => Some(Act::Work(name, &action.site)),
         Op::Stop | Op::Hold => Some(Act::Rest(name, &action.site)),
-        Op::Custom { .. } if file.workloads.contains_key(name) => match of_workload(step, name)? {
-            Act::Rest(..) => Some(Act::Work(name, &action.site)),
-            Act::Work(..) => Some(Act::Rest(name, &action.site)),
-            _ => None,
-        },
+        Op::Custom { .. } if file.workloads.contains_key(name) => {
+            let Body::Act(forward) = &step.body else {
+                return None;
+            };
+            match of_action(step, name, forward, file)? {
+                Act::Rest(..) => Some(Act::Work(name, &action.site)),
+                Act::Work(..) => Some(Act::Rest(name, &action.site)),
+                _ => None,
+            }
+        }
         _ => None,
     }
 }
 
 /// Traffic of workloads that goes to its final place: only after commit.
 pub(crate) fn is_final_shift(step: &Step, file: &PlanFile) -> bool {
+    if step.phase != Phase::Shift {
+        return false;
+    }
     let name = step.subject.component();
     let route = name.and_then(|name| file.routes.get(name));
-    let stores = route.is_some_and(|route| {
+    route.is_some_and(|route| {
         let mut served = route.serves.iter();
-        served.any(|name| file.stores.contains_key(name))
-    });
-    step.phase == Phase::Shift && route.is_some() && !stores
+        !served.any(|name| file.stores.contains_key(name))
+    })
 }
 
 /// What happens to one store.
