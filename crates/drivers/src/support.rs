@@ -26,7 +26,9 @@ impl Home {
     /// A path as written in the plan file, made absolute.
     #[must_use]
     pub fn path(&self, written: &str) -> PathBuf {
-        self.base.join(written)
+        let path = self.base.join(written);
+        // Without a current folder nothing relative can be found anyway.
+        std::path::absolute(&path).unwrap_or(path)
     }
 }
 

@@ -134,6 +134,13 @@ impl PostgresDriver {
             (recovery, behind) = self.proven(instance, site, source, asked.as_ref(), &seen);
         }
         let stored = mark(&client).await.map_err(|e| failed(&e).what)?;
+        // A standby's mark is its source's, and may be lost with it; a primary's is this site's own.
+        if let Some(stored) = stored
+            .as_ref()
+            .filter(|_| instance.owns(site) && !seen.recovery)
+        {
+            instance.remember(stored.mark.epoch);
+        }
         Ok(with_fence(
             instance,
             facts(&seen, stored.as_ref(), source.as_ref(), recovery, behind),

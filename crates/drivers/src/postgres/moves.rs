@@ -87,7 +87,9 @@ impl Instance {
             .unwrap_or(true);
         let here = &self.home.site;
         marks::seal(&mut client, epoch, here, &order.id.run, written).await?;
-        let (_client, seen) = self.look_here().await.map_err(ActError::Unknown)?;
+        self.remember(epoch);
+        // Whoever was let in while the gate closed is in by now, and is shown out: it could only read.
+        let seen = self.shut(&client).await?;
         let output = at_position(seen.lsn, &[("lsn", lsn_text(seen.lsn))]);
         Ok(Progress::Done(output))
     }
@@ -154,6 +156,7 @@ impl Instance {
             .map_err(|e| marks::unknown(&e))?;
         let here = &self.home.site;
         marks::open(client, epoch, here, &order.id.run).await?;
+        self.remember(epoch);
         self.reserve_slots(client).await;
         let seen = self.open(client).await?;
         let output = at_position(
@@ -202,12 +205,40 @@ impl Instance {
             Err(ActError::StaleEpoch(newer)) => Err(ActError::StaleEpoch(newer)),
             Err(ActError::NotDone(_) | ActError::Unknown(_)) => {
                 let server = self.server().await.map_err(ActError::Unknown)?;
+                if !server.folder.is_cluster() {
+                    return Ok(Progress::Done(Output::default()));
+                }
                 server.seal_files().await.map_err(ActError::Unknown)?;
                 let stopped = server.stop(StopMode::Immediate).await;
                 stopped.map_err(ActError::Unknown)?;
                 Ok(Progress::Done(Output::default()))
             }
         }
+    }
+
+    /// Keeps the newest epoch that the mark here ever had, for the time when the cluster does not run.
+    pub(super) fn remember(&self, epoch: Epoch) {
+        if self.remembered() >= epoch {
+            return;
+        }
+        let file = self.state("newest-epoch");
+        let write = || -> std::io::Result<()> {
+            if let Some(folder) = file.parent() {
+                std::fs::create_dir_all(folder)?;
+            }
+            let new = file.with_extension("new");
+            std::fs::write(&new, epoch.to_string())?;
+            std::fs::rename(new, &file)
+        };
+        if let Err(error) = write() {
+            tracing::warn!(%error, "the newest epoch is not kept");
+        }
+    }
+
+    /// The newest epoch that the mark here ever had, as far as this agent knows.
+    pub(super) fn remembered(&self) -> Epoch {
+        let text = std::fs::read_to_string(self.state("newest-epoch")).unwrap_or_default();
+        Epoch(text.trim().parse().unwrap_or(0))
     }
 
     async fn raise_floor(&self, epoch: Epoch) -> Result<(), ActError> {

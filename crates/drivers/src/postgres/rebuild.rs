@@ -72,7 +72,12 @@ impl Instance {
         }
         let server = self.server().await.map_err(ActError::NotDone)?;
         if server.folder.postmaster().is_none() {
-            return Ok(None);
+            let newest = self.remembered();
+            return if newest > theirs.mark.epoch && server.folder.is_cluster() {
+                Err(ActError::StaleEpoch(newest))
+            } else {
+                Ok(None)
+            };
         }
         let Ok((client, seen)) = self.look_here().await else {
             // It does not answer, so it does not serve either; it will be stopped.
@@ -260,12 +265,27 @@ impl Instance {
         server
             .folder
             .restore_own(&self.state("own-files"))
+            .and_then(|()| self.settings_of_its_own(server))
             .map_err(folder_failed)?;
         let output = self.follow(server, source, notes).await?;
         fs::remove_dir_all(&old)
             .or_else(gone)
             .map_err(folder_failed)?;
         Ok(output)
+    }
+
+    /// A site that had no settings yet got the source's with the copy: it must not listen at the source's address.
+    fn settings_of_its_own(&self, server: &Server) -> io::Result<()> {
+        if self.state("own-files").exists() {
+            return Ok(());
+        }
+        let at = self.sites.get(&self.home.site);
+        let here = at.and_then(|at| Login::new(&at.url, &at.user, None).ok());
+        if let Some((host, port)) = here.map(|login| login.address()) {
+            server.folder.set("listen_addresses", Some(&host))?;
+            server.folder.set("port", Some(&port.to_string()))?;
+        }
+        Ok(())
     }
 
     /// Starts as a standby and proves that it follows: it streams, and has replayed what the source had after that.

@@ -278,7 +278,11 @@ async fn a_retreat_voids_promotes_and_every_boot_is_sealed() {
         Tri::DoesNot
     );
 
-    // An open primary that is restarted boots sealed, and opens at a new epoch only.
+    every_boot_is_sealed(&pair).await;
+}
+
+/// An open primary that is restarted boots sealed, and opens at a new epoch only.
+async fn every_boot_is_sealed(pair: &Pair) {
     pair.done("prod", Op::Unseal(Epoch(8))).await;
     assert_eq!(
         pair.holds("prod", Predicate::Open(Epoch(8))).await,
@@ -286,10 +290,16 @@ async fn a_retreat_voids_promotes_and_every_boot_is_sealed() {
     );
     pair.kill("prod");
     cluster::start(&pair.specs["prod"]).await.unwrap();
-    assert_eq!(access(&pair, "prod").await, Access::Sealed);
+    assert_eq!(access(pair, "prod").await, Access::Sealed);
     assert!(pair.app("prod").await.is_err());
     pair.done("prod", Op::Unseal(Epoch(9))).await;
     assert_eq!(pair.count("prod").await, 6);
+    // Nor is it given up while it is down, for a site whose mark is older.
+    pair.kill("prod");
+    let refused = pair
+        .act("prod", Op::Rebuild { from: site("dr") }, None)
+        .await;
+    assert_eq!(refused, Err(ActError::StaleEpoch(Epoch(9))));
 }
 
 /// The promises of every driver. Positions may move between two looks by the server's own doing.
