@@ -1,10 +1,8 @@
 //! What people decide: approvals, acceptances, questions, pauses, retries, skips, cancels; and what is refused to them.
-#![allow(clippy::unwrap_used, reason = "a test")]
-
-mod world;
 
 use std::collections::BTreeMap;
 
+use crate::world::{Fault, Host, World, created, join, name, runbook, small_move, step};
 use mainstay_engine::{
     Answer, Approval, Bugs, Created, Effect, Event, Illegal, Run, RunPhase, StepState,
 };
@@ -13,7 +11,6 @@ use mainstay_model::{
     OnFailure, Phase, Position, Predicate, Question, RecoveryPoint, Runbook, RunbookHash, Span,
     StepId, StoreBound, Subject, Timestamp, Wanted,
 };
-use world::{Fault, Host, World, created, join, name, runbook, small_move, step};
 
 fn refused(host: &mut Host, event: &Event) -> &'static str {
     let before = host.run.clone();

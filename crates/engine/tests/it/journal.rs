@@ -1,14 +1,11 @@
 //! The journal's rules: damage is named, a changed runbook is refused, only a torn tail beyond the durable head is cut.
-#![allow(clippy::unwrap_used, reason = "a test")]
 
-mod world;
-
+use crate::world::{Host, World, name, small_move};
 use mainstay_engine::{
     Bugs, Damage, JOURNAL_DOMAIN, JOURNAL_VERSION, Run, RunPhase, Seq, read_log,
 };
 use mainstay_model::{ExecutorEpoch, Runbook};
 use proptest::prelude::*;
-use world::{Host, World, name, small_move};
 
 const GOLDEN_BOOK: &str = include_str!("golden/runbook-1.json");
 const GOLDEN: &str = include_str!("golden/journal-1.hex");
@@ -61,7 +58,7 @@ fn the_golden_journal_is_still_read_and_still_written() {
 #[test]
 fn i18_a_replay_is_the_run_itself() {
     let mut host = Host::new(&small_move(), World::default());
-    while !host.run.resting().is_some_and(world::is_over) && host.turn() {
+    while !host.run.resting().is_some_and(crate::world::is_over) && host.turn() {
         let again = replay(&small_move(), &host.journal, Bugs::NONE).unwrap();
         assert_eq!(again.head(), host.run.head());
         assert!(again.steps().eq(host.run.steps()));
@@ -142,7 +139,7 @@ fn i19_a_changed_runbook_is_refused() {
     changed.steps[3].timeout = mainstay_model::Span::from_secs(11);
     let refused = replay(&changed, &journal(), Bugs::NONE).unwrap_err();
     assert_eq!(refused.code(), "runbook-changed");
-    let created = world::created(&small_move());
+    let created = crate::world::created(&small_move());
     let bad = Run::create(changed, created, mainstay_model::Timestamp(0)).unwrap_err();
     assert_eq!(bad.code(), "runbook-changed");
 }
@@ -211,7 +208,7 @@ fn planted_journal_bugs_are_caught() {
     }
     let mut host = Host::with(
         &small_move(),
-        world::created(&small_move()),
+        crate::world::created(&small_move()),
         World::default(),
         named("old-executor-resumes"),
     );

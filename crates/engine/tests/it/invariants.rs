@@ -1,16 +1,13 @@
 //! Random runbooks in random trouble, with crashes: the run machine's invariants by their numbers.
-#![allow(clippy::unwrap_used, reason = "a test")]
-
-mod world;
 
 use std::collections::BTreeSet;
 
+use crate::world::{Fault, Host, World, created, is_over, join, runbook, step};
 use mainstay_engine::{Bugs, Created, Limits, RunPhase, StepState};
 use mainstay_model::{
     Body, Direction, Necessity, OnFailure, Output, OutputRef, Phase, Runbook, Step, StepId, Undo,
 };
 use proptest::prelude::*;
-use world::{Fault, Host, World, created, is_over, join, runbook, step};
 
 /// One step before or after the commit.
 #[derive(Debug, Clone)]

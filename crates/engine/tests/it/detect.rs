@@ -1,5 +1,4 @@
 //! The failure detector under outages, partitions, liars and load.
-#![allow(clippy::unwrap_used, reason = "a test")]
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,5 +1,6 @@
 //! Leases under clocks that run apart, slow networks and restarts.
-#![allow(clippy::unwrap_used, reason = "a test")]
+
+use std::collections::BTreeMap;
 
 use mainstay_engine::{
     Bugs,
@@ -55,85 +56,140 @@ fn clock(rate: i64, true_ms: u64) -> Mono {
     Mono(u64::try_from(us).unwrap())
 }
 
+const NAMES: [&str; 2] = ["prod", "dr"];
+const LONGEST: Span = Span::from_secs(10);
+
+/// Two sites and a grantor, each with a clock of its own.
+struct Lab {
+    rates: [i64; 3],
+    bugs: Bugs,
+    grantor: Grantor,
+    saved: LeaseRecord,
+    holders: [Holder; 2],
+    /// True milliseconds.
+    time: u64,
+    /// The site that owns the store, the newest epoch, and each site's own.
+    owned: usize,
+    epoch: u64,
+    epochs: [u64; 2],
+    granted_to: BTreeMap<u64, usize>,
+    /// Answers on their way: arrival, site, when it was asked, length.
+    answers: Vec<(u64, usize, Mono, Span)>,
+}
+
+impl Lab {
+    fn new(rates: [i64; 3], bugs: Bugs) -> Self {
+        let drift = Drift::default();
+        let mut grantor = Grantor::new(LONGEST, drift).with_bugs(bugs);
+        let first = grantor.grant(&store(), &owner(NAMES[0], 1), LEASE, Mono(0));
+        assert_eq!(first.map(|granted| granted.save), Ok(Save::Needed));
+        Self {
+            rates,
+            bugs,
+            saved: grantor.record().clone(),
+            grantor,
+            holders: [0, 1].map(|_| Holder::new_with(LEASE, drift, bugs)),
+            time: 0,
+            owned: 0,
+            epoch: 1,
+            epochs: [1, 0],
+            granted_to: BTreeMap::from([(1, 0)]),
+            answers: Vec::new(),
+        }
+    }
+
+    /// The grantor's clock is the third.
+    fn now(&self, whose: usize) -> Mono {
+        clock(self.rates[whose], self.time)
+    }
+
+    fn writes(&self, site: usize) -> bool {
+        self.holders[site].may_write(self.now(site)) != MayWrite::No
+    }
+
+    fn deliver(&mut self) {
+        let time = self.time;
+        for (_, site, asked, length) in self.answers.extract_if(.., |answer| answer.0 <= time) {
+            self.holders[site].granted(asked, length);
+        }
+    }
+
+    fn ask(&mut self, site: usize, there: u64, back: u64, confused: bool) -> Result<(), String> {
+        let asked = self.now(site);
+        self.time += there;
+        let epoch = if confused && self.granted_to.contains_key(&self.epoch) {
+            self.epoch
+        } else {
+            self.epochs[site]
+        };
+        let wanted = owner(NAMES[site], epoch);
+        let now = self.now(2);
+        if let Ok(granted) = self.grantor.grant(&store(), &wanted, LEASE, now) {
+            self.save(granted.save);
+            if *self.granted_to.entry(epoch).or_insert(site) != site {
+                return Err("one epoch, two owners (I2)".to_owned());
+            }
+            self.answers
+                .push((self.time + back, site, asked, granted.length));
+        }
+        Ok(())
+    }
+
+    fn move_on(&mut self) -> Result<(), String> {
+        let below = Epoch(self.epoch + 1);
+        let fenced = self.grantor.fence(&store(), below);
+        self.save(fenced.save);
+        if self.grantor.surely_expired(&store(), below, self.now(2)) == Expiry::Surely {
+            if self.writes(self.owned) {
+                return Err(format!("{} may still write", NAMES[self.owned]));
+            }
+            self.epoch += 1;
+            self.owned = 1 - self.owned;
+            self.epochs[self.owned] = self.epoch;
+        }
+        Ok(())
+    }
+
+    fn restart(&mut self) {
+        let (now, drift) = (self.now(2), Drift::default());
+        self.grantor =
+            Grantor::restart(self.saved.clone(), LONGEST, drift, now).with_bugs(self.bugs);
+    }
+
+    fn save(&mut self, save: Save) {
+        if save == Save::Needed {
+            self.saved.clone_from(self.grantor.record());
+        }
+    }
+
+    fn judge(&self) -> Result<(), String> {
+        if self.writes(0) && self.writes(1) {
+            return Err("two writers".to_owned());
+        }
+        if (0..2).any(|site| self.writes(site) && self.epochs[site] < self.epoch) {
+            return Err("a writer below the fence, after its leases had surely run out".to_owned());
+        }
+        Ok(())
+    }
+}
+
 /// Plays what happens and says whether two sites could ever write at once, or one below the fence.
 fn play(rates: [i64; 3], happens: &[(u64, Happens)], bugs: Bugs) -> Result<(), String> {
-    let drift = Drift::default();
-    let mut grantor = Grantor::new(Span::from_secs(10), drift).with_bugs(bugs);
-    let mut saved = LeaseRecord::default();
-    let mut holders = [0, 1].map(|_| Holder::new_with(LEASE, drift, bugs));
-    let names = ["prod", "dr"];
-    let (mut time, mut owned, mut epoch) = (0, 0_usize, 1_u64);
-    let mut epochs = [1, 0];
-    let mut granted_to = std::collections::BTreeMap::new();
-    let first = grantor.grant(&store(), &owner(names[0], 1), LEASE, Mono(0));
-    assert_eq!(first.map(|granted| granted.save), Ok(Save::Needed));
-    granted_to.insert(1, 0);
-    saved.clone_from(grantor.record());
-    // Answers on their way: arrival, site, when it was asked, length.
-    let mut answers: Vec<(u64, usize, Mono, Span)> = Vec::new();
+    let mut lab = Lab::new(rates, bugs);
     for (pause, what) in happens {
-        time += pause;
-        let arrived: Vec<_> = answers.iter().copied().filter(|a| a.0 <= time).collect();
-        answers.retain(|answer| answer.0 > time);
-        for (_, site, asked, length) in arrived {
-            holders[site].granted(asked, length);
-        }
+        lab.time += pause;
+        lab.deliver();
         match what {
             Happens::Ask {
                 site,
                 there,
                 back,
                 confused,
-            } => {
-                let asked = clock(rates[*site], time);
-                let at = time + there;
-                let now = clock(rates[2], at);
-                let asks = if *confused && granted_to.contains_key(&epoch) {
-                    epoch
-                } else {
-                    epochs[*site]
-                };
-                let wanted = owner(names[*site], asks);
-                if let Ok(granted) = grantor.grant(&store(), &wanted, LEASE, now) {
-                    if granted.save == Save::Needed {
-                        saved = grantor.record().clone();
-                    }
-                    if *granted_to.entry(asks).or_insert(*site) != *site {
-                        return Err("one epoch, two owners (I2)".to_owned());
-                    }
-                    answers.push((at + back, *site, asked, granted.length));
-                }
-                time = at;
-            }
-            Happens::Move => {
-                let fenced = grantor.fence(&store(), Epoch(epoch + 1));
-                if fenced.save == Save::Needed {
-                    saved = grantor.record().clone();
-                }
-                let now = clock(rates[2], time);
-                if grantor.surely_expired(&store(), Epoch(epoch + 1), now) == Expiry::Surely {
-                    if holders[owned].may_write(clock(rates[owned], time)) != MayWrite::No {
-                        return Err(format!("{} may still write", names[owned]));
-                    }
-                    epoch += 1;
-                    owned = 1 - owned;
-                    epochs[owned] = epoch;
-                }
-            }
-            Happens::Restart => {
-                let now = clock(rates[2], time);
-                grantor = Grantor::restart(saved.clone(), Span::from_secs(10), drift, now)
-                    .with_bugs(bugs);
-            }
+            } => lab.ask(*site, *there, *back, *confused)?,
+            Happens::Move => lab.move_on()?,
+            Happens::Restart => lab.restart(),
         }
-        let writing =
-            [0, 1].map(|site| holders[site].may_write(clock(rates[site], time)) != MayWrite::No);
-        if writing == [true, true] {
-            return Err("two writers".to_owned());
-        }
-        if (0..2).any(|site| writing[site] && epochs[site] < epoch) {
-            return Err("a writer below the fence, after its leases had surely run out".to_owned());
-        }
+        lab.judge()?;
     }
     Ok(())
 }

@@ -1,10 +1,8 @@
 //! Whole runs in the small world: the happy way, every step failing, every step repeated, every step undone.
 
-mod world;
-
+use crate::world::{Fault, Host, World, small_move};
 use mainstay_engine::{RunPhase, StepState};
 use mainstay_model::{Direction, OnFailure, StepId};
-use world::{Fault, Host, World, small_move};
 
 const ACTS: [u32; 9] = [0, 1, 2, 3, 4, 5, 6, 8, 9];
 
@@ -91,7 +89,7 @@ fn after_commit_a_failure_goes_forward_only() {
     );
     let refused = host.run.handle(
         &mainstay_engine::Event::Retreated {
-            by: world::name("ann"),
+            by: crate::world::name("ann"),
             reason: "why not".to_owned(),
         },
         host.now,
@@ -99,7 +97,7 @@ fn after_commit_a_failure_goes_forward_only() {
     assert_eq!(refused.unwrap_err().code(), "already-committed");
     host.handle(&mainstay_engine::Event::Retried {
         step: StepId(8),
-        by: world::name("ann"),
+        by: crate::world::name("ann"),
     });
     assert_eq!(host.rest(), RunPhase::Succeeded);
 }
@@ -120,7 +118,7 @@ fn a_failure_holds_where_there_is_nothing_to_go_back_to() {
     assert_eq!(host.rest(), RunPhase::Stuck);
     host.handle(&mainstay_engine::Event::Retried {
         step: StepId(5),
-        by: world::name("ann"),
+        by: crate::world::name("ann"),
     });
     assert_eq!(host.rest(), RunPhase::Succeeded);
 }
