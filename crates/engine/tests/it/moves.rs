@@ -1,8 +1,10 @@
 //! Whole runs in the small world: the happy way, every step failing, every step repeated, every step undone.
 
-use crate::world::{Fault, Host, World, small_move};
-use mainstay_engine::{RunPhase, StepState};
-use mainstay_model::{Direction, OnFailure, StepId};
+use crate::world::{Fault, Host, World, created, name, runbook, small_move, step};
+use mainstay_engine::{
+    ActOutcome, Effect, Event, Evidence, ObservedGoals, Run, RunPhase, StepState,
+};
+use mainstay_model::{Direction, OnFailure, Output, Phase, StepId, Timestamp};
 
 const ACTS: [u32; 9] = [0, 1, 2, 3, 4, 5, 6, 8, 9];
 
@@ -88,16 +90,16 @@ fn after_commit_a_failure_goes_forward_only() {
             .all(|(_, way)| *way == Direction::Forward)
     );
     let refused = host.run.handle(
-        &mainstay_engine::Event::Retreated {
-            by: crate::world::name("ann"),
+        &Event::Retreated {
+            by: name("ann"),
             reason: "why not".to_owned(),
         },
         host.now,
     );
     assert_eq!(refused.unwrap_err().code(), "already-committed");
-    host.handle(&mainstay_engine::Event::Retried {
+    host.handle(&Event::Retried {
         step: StepId(8),
-        by: crate::world::name("ann"),
+        by: name("ann"),
     });
     assert_eq!(host.rest(), RunPhase::Succeeded);
 }
@@ -116,9 +118,9 @@ fn a_failure_holds_where_there_is_nothing_to_go_back_to() {
     let world = faulty(5, Direction::Forward, 1..=1, Fault::Refused);
     let mut host = Host::new(&book, world);
     assert_eq!(host.rest(), RunPhase::Stuck);
-    host.handle(&mainstay_engine::Event::Retried {
+    host.handle(&Event::Retried {
         step: StepId(5),
-        by: crate::world::name("ann"),
+        by: name("ann"),
     });
     assert_eq!(host.rest(), RunPhase::Succeeded);
 }
@@ -183,5 +185,101 @@ fn i17_a_crash_after_every_entry_reaches_the_same_end() {
                 assert!(host.world.acted.values().all(|times| *times == 1), "I14");
             }
         }
+    }
+}
+
+#[test]
+fn failing_to_undo_every_step_asks_a_person_and_ends_after_a_retry() {
+    for failing in ACTS.into_iter().filter(|id| *id < 6) {
+        for fault in [Fault::Refused, Fault::Lies, Fault::Silent] {
+            let mut world = faulty(failing, Direction::Undo, 1..=1, fault);
+            world
+                .faults
+                .insert((StepId(6), Direction::Forward, 1), Fault::Refused);
+            let mut host = Host::new(&small_move(), world);
+            let mut phase = host.rest();
+            if phase == RunPhase::Stuck {
+                let state = host.run.step(StepId(failing)).unwrap().state;
+                assert!(matches!(state, StepState::UndoFailed { .. }), "{state:?}");
+                // What the step stands on is not undone before it.
+                let before = &small_move().steps[failing as usize].after;
+                assert!(before.iter().all(|id| host.world.done.contains(id)));
+                host.handle(&Event::Retried {
+                    step: StepId(failing),
+                    by: name("ann"),
+                });
+                phase = host.rest();
+            }
+            assert_eq!(phase, RunPhase::Retreated, "{failing} {fault:?}");
+            assert!(host.world.done.is_empty());
+            assert_eq!(host.broken, std::collections::BTreeSet::new());
+        }
+    }
+}
+
+/// One step after another would take ten thousand rounds; a scan of all steps for each event, a hundred million visits.
+#[test]
+fn ten_thousand_steps_are_no_burden() {
+    let steps = (0..10_000_u32).map(|id| {
+        let before = [id.checked_sub(64), id.checked_sub(65)];
+        let before: Vec<u32> = before.into_iter().flatten().collect();
+        step(id, Phase::Activate, &before)
+    });
+    let book = runbook(steps.collect(), OnFailure::Retreat);
+    let mut run = Run::create(book.clone(), created(&book), Timestamp(0)).unwrap();
+    let mut done = std::collections::BTreeSet::new();
+    let (mut bytes, mut most) = (0, 0);
+    while run.resting().is_none() {
+        let entries = run.take_entries();
+        bytes += entries.iter().map(|entry| entry.bytes.len()).sum::<usize>();
+        if let Some(last) = entries.last() {
+            run.durable(last.seq);
+        }
+        let effects = run.take_effects();
+        most = most.max(effects.len());
+        for effect in effects {
+            if let Some(event) = quick_answer(&effect, &mut done) {
+                run.handle(&event, Timestamp(0)).unwrap();
+            }
+        }
+    }
+    assert_eq!(run.phase(), RunPhase::Succeeded);
+    assert_eq!(done.len(), 10_000);
+    assert!(most <= 64, "{most} at once");
+    assert!(bytes < 10_000 * 1_000, "{bytes} bytes of journal");
+}
+
+fn quick_answer(effect: &Effect, done: &mut std::collections::BTreeSet<StepId>) -> Option<Event> {
+    match effect {
+        Effect::Observe {
+            step,
+            direction,
+            attempt,
+            look,
+            ..
+        } => Some(Event::Observed {
+            step: *step,
+            direction: *direction,
+            attempt: *attempt,
+            look: *look,
+            seen: ObservedGoals {
+                requires: Vec::new(),
+                goals: vec![Evidence {
+                    answer: done.contains(step).into(),
+                    why: String::new(),
+                }],
+                output: Output::default(),
+            },
+        }),
+        Effect::Act { id, .. } => {
+            done.insert(id.step);
+            Some(Event::Acted {
+                step: id.step,
+                direction: id.direction,
+                attempt: id.attempt,
+                outcome: ActOutcome::Done(Output::default()),
+            })
+        }
+        _ => None,
     }
 }
