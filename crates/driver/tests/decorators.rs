@@ -19,6 +19,10 @@ use mainstay_model::*;
 
 /// A workload in memory. Its sins can be switched on.
 #[derive(Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each sin is switched on by itself"
+)]
 struct Toy {
     running: Mutex<u32>,
     acts: AtomicU32,

@@ -3,7 +3,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, PoisonError},
+    sync::Arc,
     time::Instant,
 };
 
@@ -35,10 +35,14 @@ pub(super) struct Grantor {
     /// Length of each store's lease.
     lengths: BTreeMap<ComponentId, Span>,
     born: Instant,
-    /// Who asked for each lease in this life; it is over early only when all of them gave it back.
-    holders: std::sync::Mutex<BTreeMap<(ComponentId, Epoch), BTreeSet<String>>>,
     /// Held while a record is written, so that an older one never overwrites a newer one.
-    machine: Mutex<Machine>,
+    turn: Mutex<Turn>,
+}
+
+/// The machine, and which processes of an owner may still hold its lease.
+struct Turn {
+    machine: Machine,
+    holders: BTreeMap<ComponentId, (Owner, BTreeSet<String>)>,
 }
 
 impl Grantor {
@@ -58,8 +62,10 @@ impl Grantor {
             ledger,
             lengths,
             born: Instant::now(),
-            holders: std::sync::Mutex::default(),
-            machine: Mutex::new(machine),
+            turn: Mutex::new(Turn {
+                machine,
+                holders: BTreeMap::new(),
+            }),
         })
     }
 
@@ -79,16 +85,24 @@ impl Grantor {
                 epoch: Epoch(0),
             });
         };
-        let mut machine = self.machine.lock().await;
-        self.note_holder(store, request);
-        let granted = machine.grant(store, &owner(request), length, self.now());
-        let granted = granted.map_err(|refused| refuse(&machine, store, &refused))?;
+        let mut turn = self.turn.lock().await;
+        let Turn { machine, holders } = &mut *turn;
+        let owner = owner(request);
+        let granted = machine.grant(store, &owner, length, self.now());
+        let granted = granted.map_err(|refused| refuse(machine, store, &refused))?;
+        let known = holders
+            .entry(store.clone())
+            .or_insert_with(|| (owner.clone(), BTreeSet::new()));
+        if known.0 != owner {
+            *known = (owner, BTreeSet::new());
+        }
+        known.1.insert(request.holder.clone());
         if granted.save == Save::Needed
             && let Err(error) = self.ledger.keep_leases(machine.record()).await
         {
             return Err(LeaseRefused {
                 refused: error.to_string(),
-                epoch: floor(&machine, store),
+                epoch: floor(machine, store),
             });
         }
         Ok(LeaseGranted {
@@ -97,41 +111,33 @@ impl Grantor {
         })
     }
 
-    /// The holder has stopped by itself. Once all that asked have, the next one need not wait.
+    /// A holder has stopped by itself. Once the last one of its site has, the next site need not wait.
     pub(super) async fn release(&self, store: &ComponentId, request: &LeaseRequest) {
-        let mut machine = self.machine.lock().await;
-        let last = {
-            let mut holders = self.holders.lock().unwrap_or_else(PoisonError::into_inner);
-            let of_lease = holders.get_mut(&(store.clone(), request.epoch));
-            of_lease.is_some_and(|held| held.remove(&request.holder) && held.is_empty())
-        };
-        // Holders of an earlier life of this grantor are not known; their leases have run out by then.
-        let longest = self.lengths.values().max().copied().unwrap_or(Span::ZERO);
-        let settled = self.born.elapsed() > longest.saturating_add(longest).duration();
-        if last && settled {
-            machine.release(store, &owner(request));
+        let mut turn = self.turn.lock().await;
+        let Turn { machine, holders } = &mut *turn;
+        let owner = owner(request);
+        if let Some((of, names)) = holders.get_mut(store)
+            && *of == owner
+            && names.remove(&request.holder)
+            && names.is_empty()
+        {
+            machine.release(store, &owner);
         }
-    }
-
-    /// Noted before the lease is granted: whoever may hold it is known.
-    fn note_holder(&self, store: &ComponentId, request: &LeaseRequest) {
-        let mut holders = self.holders.lock().unwrap_or_else(PoisonError::into_inner);
-        holders.retain(|(of, epoch), _| of != store || *epoch >= request.epoch);
-        let of_lease = holders.entry((store.clone(), request.epoch)).or_default();
-        of_lease.insert(request.holder.clone());
     }
 
     /// Per store, the epoch below which nobody can have a lease any more.
     pub(super) async fn floors(&self) -> BTreeMap<ComponentId, Epoch> {
-        let machine = self.machine.lock().await;
+        let turn = self.turn.lock().await;
+        let machine = &turn.machine;
         let stores = machine.record().stores.keys();
         stores
-            .map(|store| (store.clone(), floor(&machine, store)))
+            .map(|store| (store.clone(), floor(machine, store)))
             .collect()
     }
 
     async fn facts(&self, store: &ComponentId) -> FenceFacts {
-        let machine = self.machine.lock().await;
+        let turn = self.turn.lock().await;
+        let machine = &turn.machine;
         let known = machine.record().stores.get(store);
         let floor = known.map(|known| known.floor).unwrap_or_default();
         let (below, evidence) = match machine.surely_expired(store, floor, self.now()) {
@@ -155,7 +161,8 @@ impl Grantor {
 
     async fn fence(&self, store: &ComponentId, below: Epoch) -> Result<(), ActError> {
         {
-            let mut machine = self.machine.lock().await;
+            let mut turn = self.turn.lock().await;
+            let machine = &mut turn.machine;
             if machine.fence(store, below).save == Save::Needed {
                 let kept = self.ledger.keep_leases(machine.record()).await;
                 kept.map_err(|error| {
@@ -165,8 +172,8 @@ impl Grantor {
         }
         loop {
             let expiry = {
-                let machine = self.machine.lock().await;
-                machine.surely_expired(store, below, self.now())
+                let turn = self.turn.lock().await;
+                turn.machine.surely_expired(store, below, self.now())
             };
             match expiry {
                 Expiry::Surely => return Ok(()),

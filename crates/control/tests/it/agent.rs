@@ -281,3 +281,31 @@ async fn i4_a_lease_fence_waits_until_the_lease_has_surely_run_out() {
     let now = mainstay_control::clock::now();
     assert_eq!(standard_holds(&goal, &seen[0], now), Tri::Holds);
 }
+
+#[tokio::test]
+async fn a_lease_is_free_only_when_all_of_its_holders_gave_it_back() {
+    let (folder, world) = (tempfile::tempdir().unwrap(), World::new());
+    let mut plan = plan();
+    plan.stores.get_mut("ledger").unwrap().lease = Some(Span::from_secs(600));
+    let mut options = options(folder.path(), WITNESS, plan);
+    options.listen = Some("127.0.0.1:0".parse().unwrap());
+    let (agent, _) = agent_of(options, &world).await;
+    let address = format!("http://{}/v1/lease/ledger", agent.address().unwrap());
+    let web = mainstay_control::client::web(&address).unwrap();
+    let send = |request: reqwest::RequestBuilder, at: &str, epoch: u64, holder: &str| {
+        let body = serde_json::json!({ "site": at, "epoch": epoch, "holder": holder });
+        let request = request.json(&body);
+        async move { request.send().await.unwrap().status().as_u16() }
+    };
+    let ask =
+        |at: &'static str, epoch, holder: &'static str| send(web.post(&address), at, epoch, holder);
+    let give_back = |holder: &'static str| send(web.delete(&address), PROD, 1, holder);
+    assert_eq!(ask(PROD, 1, "one").await, 200);
+    assert_eq!(ask(PROD, 1, "two").await, 200);
+    assert_eq!(ask(DR, 2, "three").await, 409);
+    assert_eq!(give_back("one").await, 200);
+    assert_eq!(give_back("one").await, 200);
+    assert_eq!(ask(DR, 2, "three").await, 409);
+    assert_eq!(give_back("two").await, 200);
+    assert_eq!(ask(DR, 2, "three").await, 200);
+}
