@@ -7,7 +7,8 @@ use futures::future::join_all;
 use mainstay_driver::{ActError, Driver, Handle, Order, Progress, Retry};
 use mainstay_engine::{ActOutcome, Effect, Event, Evidence, Look, ObservedGoals};
 use mainstay_model::{
-    Access, Facts, Goal, Kinds, Output, Reading, Runbook, Sample, Scope, SiteId, Span, Tri,
+    Access, Facts, Goal, Kinds, Output, Reading, Runbook, Sample, Scope, SiteId, Span, Timestamp,
+    Tri,
 };
 use tokio::sync::mpsc;
 
@@ -52,7 +53,7 @@ impl Hands {
                 at,
             } => {
                 tokio::spawn(async move {
-                    tokio::time::sleep(clock::until(at)).await;
+                    due(at).await;
                     let seen = hands.look(look, &requires, &goals).await;
                     // The dispatcher is gone only when the process ends: the journal knows the rest.
                     let _ = answers.send(Event::Observed {
@@ -102,7 +103,7 @@ impl Hands {
                     inputs: Vec::new(),
                 };
                 tokio::spawn(async move {
-                    tokio::time::sleep(clock::until(at)).await;
+                    due(at).await;
                     let outcome = match driver {
                         Some(driver) => poll(driver.as_ref(), &order, handle).await,
                         None => nobody(),
@@ -159,6 +160,14 @@ impl Hands {
             at,
             by: own_name(),
         }
+    }
+}
+
+/// Waits until then. Most looks are due at once, and even the shortest sleep lasts a millisecond.
+async fn due(at: Timestamp) {
+    let wait = clock::until(at);
+    if !wait.is_zero() {
+        tokio::time::sleep(wait).await;
     }
 }
 
