@@ -35,10 +35,17 @@ enum What {
     Watch(Name),
     /// Approve a run that somebody else asked for.
     Approve(Name),
-    /// Start no new steps; what runs is let finish.
-    Pause(Name),
     /// Carry on with a run that was left, or paused.
     Resume(Name),
+    #[command(flatten)]
+    Steer(Steer),
+}
+
+/// What is asked of a run while it is under way, or before it is carried on with.
+#[derive(Debug, Subcommand)]
+enum Steer {
+    /// Start no new steps; what runs is let finish.
+    Pause(Name),
     /// Try a step again.
     Retry(OneStep),
     /// Go on without a step.
@@ -97,86 +104,92 @@ const APPROVED_FOR: Span = Span::from_secs(3600);
 
 pub(crate) async fn run(args: &RunArgs, global: &Global, out: &Output) -> Result<Exit, Failure> {
     let session = Session::open(global, out)?;
-    let by = context::person();
-    match &args.what {
-        What::List => run_show::list(&session, out),
-        What::Show(name) => run_show::show(&session, &find(&session, name.run.as_deref())?, out),
+    let (name, event) = match &args.what {
+        What::List => return run_show::list(&session, out),
+        What::Show(name) => {
+            return run_show::show(&session, &find(&session, name.run.as_deref())?, out);
+        }
         What::Watch(name) => {
-            run_show::watch(&session, &find(&session, name.run.as_deref())?, out).await
+            return run_show::watch(&session, &find(&session, name.run.as_deref())?, out).await;
         }
         What::Resume(name) => {
-            let run = find(&session, name.run.as_deref())?;
-            session.resume(&run, out).await
+            return session
+                .resume(&find(&session, name.run.as_deref())?, out)
+                .await;
         }
-        What::Approve(name) => {
-            let run = find(&session, name.run.as_deref())?;
-            let runbook = session
-                .desk
-                .state
-                .runbook(&run)
-                .map_err(|error| Failure::new(error.code(), error))?;
-            let runbook = runbook
-                .hash()
-                .map_err(|error| Failure::bug("hash the runbook", error))?;
-            let until = context::now() + APPROVED_FOR;
-            tell(&session, &run, Event::Approved { by, runbook, until }, out).await
-        }
-        What::Pause(name) => {
-            tell(
-                &session,
-                &find(&session, name.run.as_deref())?,
-                Event::Paused { by },
-                out,
-            )
-            .await
-        }
-        What::Retry(one) => {
-            let event = Event::Retried {
+        What::Approve(name) => (name.run.as_deref(), approval(&session, name)?),
+        What::Steer(what) => steer(what),
+    };
+    let run = find(&session, name)?;
+    tell(&session, &run, event, out).await
+}
+
+/// An approval of the runbook as it is stored.
+fn approval(session: &Session, name: &Name) -> Result<Event, Failure> {
+    let run = find(session, name.run.as_deref())?;
+    let runbook = session
+        .desk
+        .state
+        .runbook(&run)
+        .map_err(|error| Failure::new(error.code(), error))?;
+    let runbook = runbook
+        .hash()
+        .map_err(|error| Failure::bug("hash the runbook", error))?;
+    Ok(Event::Approved {
+        by: context::person(),
+        runbook,
+        until: context::now() + APPROVED_FOR,
+    })
+}
+
+/// The run that is meant, and what is asked of it.
+fn steer(what: &Steer) -> (Option<&str>, Event) {
+    let by = context::person();
+    match what {
+        Steer::Retry(one) => (
+            Some(&one.run),
+            Event::Retried {
                 step: StepId(one.step),
                 by,
-            };
-            tell(&session, &find(&session, Some(&one.run))?, event, out).await
-        }
-        What::Skip(skip) => {
+            },
+        ),
+        Steer::Skip(skip) => {
             let event = Event::Skipped {
                 step: StepId(skip.step.step),
                 by,
                 reason: skip.reason.clone(),
             };
-            tell(&session, &find(&session, Some(&skip.step.run))?, event, out).await
+            (Some(&skip.step.run), event)
         }
-        What::Answer(reply) => {
+        Steer::Answer(reply) => {
             let answer = reply
                 .no
                 .clone()
                 .map_or(Answer::Yes, |why| Answer::No { why });
-            let event = Event::Answered {
-                step: StepId(reply.step.step),
-                by,
-                answer,
-            };
-            tell(
-                &session,
-                &find(&session, Some(&reply.step.run))?,
-                event,
-                out,
+            (
+                Some(&reply.step.run),
+                Event::Answered {
+                    step: StepId(reply.step.step),
+                    by,
+                    answer,
+                },
             )
-            .await
         }
-        What::Cancel(why) => {
-            let event = Event::Cancelled {
+        Steer::Cancel(why) => (
+            why.run.as_deref(),
+            Event::Cancelled {
                 by,
                 reason: why.reason.clone(),
-            };
-            tell(&session, &find(&session, why.run.as_deref())?, event, out).await
-        }
-        What::Retreat(why) => {
-            let event = Event::Retreated {
+            },
+        ),
+        Steer::Retreat(why) => (
+            why.run.as_deref(),
+            Event::Retreated {
                 by,
                 reason: why.reason.clone(),
-            };
-            tell(&session, &find(&session, why.run.as_deref())?, event, out).await
-        }
+            },
+        ),
+        Steer::Pause(name) => (name.run.as_deref(), Event::Paused { by }),
     }
 }
 

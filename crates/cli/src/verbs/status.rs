@@ -237,33 +237,7 @@ fn judge(session: &Session, gathered: &Gathered, report: &mut Report) -> Result<
         ));
     }
     for row in &report.stores {
-        let elsewhere = row
-            .at
-            .iter()
-            .map(|(site, _)| site)
-            .find(|site| !row.active.contains(site));
-        if !row.protected
-            && session
-                .plan_file()
-                .stores
-                .get(&row.store)
-                .is_some_and(|store| store.copy.is_some())
-        {
-            let next = elsewhere.map_or_else(
-                || "mainstay check".to_owned(),
-                |site| format!("mainstay reprotect {site}"),
-            );
-            found.push((format!("{} is not protected", row.store), next));
-        }
-        if let Some(lag) = row.lag.filter(|lag| *lag > row.rpo) {
-            let what = format!(
-                "{} is {} behind, its RPO is {}",
-                row.store,
-                rounded(lag),
-                row.rpo
-            );
-            found.push((what, "mainstay status".to_owned()));
-        }
+        found.extend(troubles(session, row));
     }
     for proposal in session.open_proposals()? {
         found.push(proposal);
@@ -272,6 +246,34 @@ fn judge(session: &Session, gathered: &Gathered, report: &mut Report) -> Result<
     report.next = found.first().map(|(_, next)| next.clone());
     report.wrong = found.into_iter().map(|(what, _)| what).collect();
     Ok(())
+}
+
+/// What is wrong with a store, and the command that helps.
+fn troubles(session: &Session, row: &StoreRow) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut elsewhere = row
+        .at
+        .iter()
+        .map(|(site, _)| site)
+        .filter(|site| !row.active.contains(site));
+    let declared = session.plan_file().stores.get(&row.store);
+    if !row.protected && declared.is_some_and(|store| store.copy.is_some()) {
+        let next = elsewhere.next().map_or_else(
+            || "mainstay check".to_owned(),
+            |site| format!("mainstay reprotect {site}"),
+        );
+        found.push((format!("{} is not protected", row.store), next));
+    }
+    if let Some(lag) = row.lag.filter(|lag| *lag > row.rpo) {
+        let what = format!(
+            "{} is {} behind, its RPO is {}",
+            row.store,
+            rounded(lag),
+            row.rpo
+        );
+        found.push((what, "mainstay status".to_owned()));
+    }
+    found
 }
 
 fn draw(report: &Report, out: &Output) {

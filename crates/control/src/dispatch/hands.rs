@@ -7,8 +7,8 @@ use futures::future::join_all;
 use mainstay_driver::{ActError, Driver, Handle, Order, Progress, Retry};
 use mainstay_engine::{ActOutcome, Effect, Event, Evidence, Look, ObservedGoals};
 use mainstay_model::{
-    Access, Facts, Goal, Kinds, Output, Reading, Runbook, Sample, Scope, SiteId, Span, Timestamp,
-    Tri,
+    Access, Action, EffectId, Facts, Fence, Goal, Input, Kinds, Output, Reading, Runbook, Sample,
+    Scope, SiteId, Span, Timestamp, Tri,
 };
 use tokio::sync::mpsc;
 
@@ -55,14 +55,15 @@ impl Hands {
                 tokio::spawn(async move {
                     due(at).await;
                     let seen = hands.look(look, &requires, &goals).await;
-                    // The dispatcher is gone only when the process ends: the journal knows the rest.
-                    let _ = answers.send(Event::Observed {
+                    let seen = Event::Observed {
                         step,
                         direction,
                         attempt,
                         look,
                         seen,
-                    });
+                    };
+                    // The dispatcher is gone only when the process ends: the journal knows the rest.
+                    let _ = answers.send(seen);
                 });
             }
             Effect::Act {
@@ -71,14 +72,8 @@ impl Hands {
                 fence,
                 inputs,
             } => {
-                let at = runbook.steps.get(id.step.index());
-                let driver = at.and_then(|step| hands.sites.get(&step.at).cloned());
-                let order = Order {
-                    id,
-                    action,
-                    fence,
-                    inputs,
-                };
+                let driver = hands.driver(runbook, &id);
+                let order = order(id, action, fence, inputs);
                 tokio::spawn(async move {
                     let outcome = match driver {
                         Some(driver) => outcome(driver.act(&order).await),
@@ -94,14 +89,8 @@ impl Hands {
                 handle,
                 at,
             } => {
-                let site = runbook.steps.get(id.step.index());
-                let driver = site.and_then(|step| hands.sites.get(&step.at).cloned());
-                let order = Order {
-                    id,
-                    action,
-                    fence,
-                    inputs: Vec::new(),
-                };
+                let driver = hands.driver(runbook, &id);
+                let order = order(id, action, fence, Vec::new());
                 tokio::spawn(async move {
                     due(at).await;
                     let outcome = match driver {
@@ -113,6 +102,12 @@ impl Hands {
             }
             Effect::Ask { .. } | Effect::Ended(_) => {}
         }
+    }
+
+    /// The hands of the site at which a step is carried out.
+    fn driver(&self, runbook: &Runbook, id: &EffectId) -> Option<Arc<dyn Driver>> {
+        let step = runbook.steps.get(id.step.index())?;
+        self.sites.get(&step.at).cloned()
     }
 
     /// One look at each scope, all at the same time; then every goal is judged by its sample.
@@ -299,4 +294,13 @@ fn summary(facts: &Facts) -> String {
         return "nothing that tells".to_owned();
     }
     seen.join("; ")
+}
+
+fn order(id: EffectId, action: Action, fence: Option<Fence>, inputs: Vec<Input>) -> Order {
+    Order {
+        id,
+        action,
+        fence,
+        inputs,
+    }
 }
