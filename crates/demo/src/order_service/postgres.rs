@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{Client, NoTls, Row, Transaction};
+use tokio_postgres::{Client, Config, NoTls, Row, Transaction};
 
 use super::database::{Counts, NewOrder, StoredOrder, Which, Write, Writer, Written};
 use super::gate::{Refusal, admit};
@@ -12,6 +12,8 @@ use super::ids::Tenant;
 use super::mark::{Mark, MarkReading};
 use crate::clock::now_us;
 
+/// The environment variable with the password, where the URL has none: a URL stands in a plan file and in process lists.
+const PASSWORD: &str = "DEMO_DATABASE_PASSWORD";
 /// Longest wait for a connection.
 const CONNECT: Duration = Duration::from_secs(1);
 /// Longest wait for one batch. A commit that waits for a lost standby must not block for ever.
@@ -288,7 +290,13 @@ pub(crate) async fn init(url: &str, tenants: &[Tenant]) -> Result<(), Refusal> {
 }
 
 async fn connect(url: &str) -> Result<Client, Refusal> {
-    let connected = within_time(CONNECT, tokio_postgres::connect(url, NoTls)).await?;
+    let mut config: Config = url.parse().map_err(refused)?;
+    if config.get_password().is_none()
+        && let Some(password) = std::env::var_os(PASSWORD)
+    {
+        config.password(password.as_encoded_bytes());
+    }
+    let connected = within_time(CONNECT, config.connect(NoTls)).await?;
     let (client, connection) = connected;
     // Ends with the client; what went wrong is also returned to whoever awaits a query.
     tokio::spawn(async move {

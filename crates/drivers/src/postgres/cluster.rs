@@ -105,6 +105,9 @@ impl ClusterSpec {
     }
 }
 
+/// How long a new cluster may take to be as it should.
+const READY: Duration = Duration::from_secs(30);
+
 /// Whether PostgreSQL's programs are on this machine; the reason when they are not.
 pub async fn available() -> Result<(), Cause> {
     Programs::find(None, None, Path::new("/nonexistent"))
@@ -202,10 +205,11 @@ pub fn postmaster(spec: &ClusterSpec) -> Option<u32> {
 
 fn make_folder(folder: &Folder) -> Result<(), Cause> {
     let make = || -> std::io::Result<()> {
-        fs::DirBuilder::new()
-            .mode(0o700)
-            .recursive(true)
-            .create(&folder.path)?;
+        // Only the data folder itself is private: its user has to get through the folders above.
+        if let Some(above) = folder.path.parent() {
+            fs::create_dir_all(above)?;
+        }
+        fs::DirBuilder::new().mode(0o700).create(&folder.path)?;
         if let Some(owner) = folder.owner {
             chown(&folder.path, Some(owner.uid), Some(owner.gid))?;
         }
@@ -303,19 +307,25 @@ async fn open(
             .await
             .map_err(|e| mark::failed(&e))?;
     }
-    wait_until(async || {
-        let role = spec.apps.first().unwrap_or(&spec.mainstay);
-        let Ok(client) = spec.login(role, &spec.database)?.connect().await else {
-            return Ok(false);
-        };
-        let sql = format!("SELECT current_setting('{READ_ONLY}') = 'off'");
-        let row = client
-            .query_one(&sql, &[])
-            .await
-            .map_err(|e| mark::failed(&e))?;
-        row.try_get(0).map_err(|e| mark::failed(&e))
-    })
-    .await
+    let deadline = Instant::now() + READY;
+    while !takes_writes(spec).await? {
+        pause(deadline).await?;
+    }
+    Ok(())
+}
+
+/// Whether the application is let in and may write.
+async fn takes_writes(spec: &ClusterSpec) -> Result<bool, Cause> {
+    let role = spec.apps.first().unwrap_or(&spec.mainstay);
+    let Ok(client) = spec.login(role, &spec.database)?.connect().await else {
+        return Ok(false);
+    };
+    let sql = format!("SELECT current_setting('{READ_ONLY}') = 'off'");
+    let row = client
+        .query_one(&sql, &[])
+        .await
+        .map_err(|e| mark::failed(&e))?;
+    row.try_get(0).map_err(|e| mark::failed(&e))
 }
 
 /// Waits until the standby has replayed everything that the source has when it begins to stream.
@@ -323,31 +333,32 @@ async fn wait_until_it_follows(spec: &ClusterSpec, source: &Login) -> Result<(),
     let source = source.connect().await.map_err(|e| unreachable(&e))?;
     let login = spec.login(&spec.mainstay, &spec.database)?;
     let wanted = flushed(&source).await?;
-    wait_until(async || {
-        let client = login.connect().await.map_err(|e| unreachable(&e))?;
-        let sql = "SELECT EXISTS (SELECT FROM pg_stat_wal_receiver WHERE status = 'streaming')
-            AND pg_last_wal_replay_lsn() - '0/0'::pg_lsn >= $1::int8";
-        let wanted = i64::try_from(wanted).unwrap_or(i64::MAX);
-        let row = client.query_one(sql, &[&wanted]).await;
-        let row = row.map_err(|e| mark::failed(&e))?;
-        Ok(row
-            .try_get::<_, Option<bool>>(0)
-            .map_err(|e| mark::failed(&e))?
-            == Some(true))
-    })
-    .await
+    let deadline = Instant::now() + READY;
+    while !follows(&login, wanted).await? {
+        pause(deadline).await?;
+    }
+    Ok(())
 }
 
-async fn wait_until(mut ready: impl AsyncFnMut() -> Result<bool, Cause>) -> Result<(), Cause> {
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while !ready().await? {
-        if Instant::now() > deadline {
-            return Err(passing(
-                "postgres-not-ready",
-                "the cluster does not get ready",
-            ));
-        }
-        tokio::time::sleep(Duration::from_millis(30)).await;
+/// Whether the standby streams and has replayed up to there.
+async fn follows(standby: &Login, wanted: u64) -> Result<bool, Cause> {
+    let client = standby.connect().await.map_err(|e| unreachable(&e))?;
+    let sql = "SELECT EXISTS (SELECT FROM pg_stat_wal_receiver WHERE status = 'streaming')
+        AND pg_last_wal_replay_lsn() - '0/0'::pg_lsn >= $1::int8";
+    let wanted = i64::try_from(wanted).unwrap_or(i64::MAX);
+    let row = client.query_one(sql, &[&wanted]).await;
+    let row = row.map_err(|e| mark::failed(&e))?;
+    let answer: Option<bool> = row.try_get(0).map_err(|e| mark::failed(&e))?;
+    Ok(answer == Some(true))
+}
+
+async fn pause(deadline: Instant) -> Result<(), Cause> {
+    if Instant::now() > deadline {
+        return Err(passing(
+            "postgres-not-ready",
+            "the cluster does not get ready",
+        ));
     }
+    tokio::time::sleep(Duration::from_millis(30)).await;
     Ok(())
 }
