@@ -15,7 +15,6 @@ macro_rules! own {
 }
 
 own! {
-    AgentForgetsFloorInQueue, "I3", "agent-forgets-floor-in-queue";
     UnknownIsNotDone, "I15", "unknown-is-not-done";
     SilenceIsNotDone, "I15", "silence-is-not-done";
     DiskLies, "I16", "disk-lies";

@@ -51,6 +51,8 @@ pub(crate) enum Fault {
     Meddle,
     /// Old orders arrive again.
     OldOrders,
+    /// A site dies and stays away until somebody mends it.
+    Gone(usize),
     /// An observer begins to lie.
     Liar(usize),
     /// No more faults.
@@ -131,6 +133,10 @@ impl World {
                 let at = for_a_while(self);
                 self.at(at, Ev::Fault(Fault::SiteUp(site)));
             }
+            Fault::Gone(site) => {
+                self.sites[site].gone = true;
+                self.site_dies(site);
+            }
             Fault::SiteUp(site) => self.site_returns(site),
             Fault::Cut(a, b) => {
                 self.fault(Kind::Partition);
@@ -202,10 +208,19 @@ impl World {
             return;
         }
         self.fault(Kind::OldPlan);
-        for _ in 0..4 {
+        for _ in 0..12 {
             let at = self.fault_dice.index(self.mover.old_orders.len());
             let (site, order) = self.mover.old_orders[at].clone();
             let delay = self.fault_dice.between(0, 2 * SECOND);
+            let forged = self.must_be_refused(site, &order).then(|| {
+                let mut forged = order.clone();
+                forged.id.attempt += 100;
+                forged
+            });
+            if let Some(order) = forged {
+                let msg = crate::world::Msg::Act { life: 0, order };
+                self.at(self.now, Ev::Arrive(site, msg));
+            }
             let msg = crate::world::Msg::Act { life: 0, order };
             self.at(self.now + delay, Ev::Arrive(site, msg));
         }
@@ -237,7 +252,7 @@ impl World {
 
     /// A site has power again. Writable is never what a store boots into.
     pub(crate) fn site_returns(&mut self, site: usize) {
-        if self.sites[site].up {
+        if self.sites[site].up || self.sites[site].gone {
             return;
         }
         self.trace.say(self.now, || format!("site {site} returns"));

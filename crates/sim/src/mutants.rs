@@ -61,7 +61,8 @@ fn mix(invariant: &str, name: &str) -> Mix {
     match (invariant, name) {
         ("I5" | "I6" | "I7" | "I8", _) => Mix::Detector,
         ("I9" | "I13" | "I23", _) => Mix::Disaster,
-        (_, "skip-fence" | "fence-too-low") => Mix::Disaster,
+        (_, "route-epoch-not-new") => Mix::Spread,
+        (_, "skip-fence" | "fence-too-low") | ("I2" | "I3" | "I4" | "I20", _) => Mix::Disaster,
         ("I10", _) | (_, "seal-without-undo" | "release-before-hold") => Mix::Planned,
         _ => Mix::All,
     }
@@ -107,6 +108,15 @@ impl Mutant {
             if found.is_none() && self.invariant == "I17" && seed < first + 6 {
                 let all = play_every_entry(&options);
                 found = all.into_iter().find_map(|outcome| outcome.violation);
+            }
+            let healthy = Options {
+                engine: mainstay_engine::Bugs::NONE,
+                planner: mainstay_planner::Bugs::default(),
+                own: None,
+                ..options
+            };
+            if found.is_some() && play(healthy).violation.is_some() {
+                continue;
             }
             if let Some(violation) = found {
                 self.caught = Some((violation.invariant, seed, violation.words));

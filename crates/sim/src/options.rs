@@ -20,6 +20,8 @@ pub(crate) enum Mix {
     All,
     /// Planned moves.
     Planned,
+    /// A workload that serves at several sites.
+    Spread,
     /// Losses, returns, the way home.
     Disaster,
     /// What the detector sees and does.

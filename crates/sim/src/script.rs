@@ -38,6 +38,12 @@ pub(crate) enum Act {
     Tidy,
     /// Nothing, for so many seconds.
     Rest(u64),
+    /// A site dies in the middle of the next move, after so many milliseconds, and stays away.
+    Doom(usize, u64),
+    /// The agent at the witness dies and is started again at once.
+    Restart,
+    /// The first workload is spread over other sites.
+    Spread,
     /// Somebody changes their mind in the middle of the next move, after so many milliseconds.
     Doubt(u64),
 }
@@ -57,7 +63,7 @@ impl Script {
         let there = 1 + dice.index(topology.data() - 1);
         let kind = match mix {
             Mix::All => dice.below(10),
-            Mix::Planned => dice.below(4),
+            Mix::Planned | Mix::Spread => dice.below(4),
             Mix::Disaster => 4 + dice.below(4),
             Mix::Detector => 8 + dice.below(2),
         };
@@ -67,12 +73,26 @@ impl Script {
             _ => Act::Lose(0),
         };
         let mut acts = match kind {
+            _ if mix == Mix::Spread => {
+                vec![
+                    Act::Rest(2),
+                    Act::Spread,
+                    Act::OldOrders,
+                    Act::Rest(3),
+                    Act::Switchover(2),
+                ]
+            }
             0 => vec![
                 Act::Switchover(there),
                 rest(dice),
                 Act::Reprotect(0),
                 rest(dice),
                 Act::Switchover(0),
+            ],
+            1 if dice.chance(300) => vec![
+                Act::Doom(there, dice.between(50, 3_000)),
+                Act::Switchover(there),
+                rest(dice),
             ],
             1 => vec![
                 Act::Doubt(dice.between(50, 4_000)),
@@ -97,6 +117,18 @@ impl Script {
                 rest(dice),
                 Act::Tidy,
                 Act::Reprotect(0),
+            ],
+            5 if dice.chance(600) => vec![
+                Act::Isolate(0),
+                Act::Restart,
+                Act::Failover(there),
+                Act::OldOrders,
+                Act::Mend,
+                rest(dice),
+                Act::OldOrders,
+                Act::Tidy,
+                Act::Reprotect(0),
+                Act::OldOrders,
             ],
             5..=7 => vec![
                 lose(dice),
@@ -185,6 +217,7 @@ impl World {
             Act::Mend => {
                 self.net.heal();
                 for site in 0..self.sites.len() {
+                    self.sites[site].gone = false;
                     self.site_returns(site);
                     self.agent_starts(site);
                 }
@@ -192,6 +225,18 @@ impl World {
             Act::OldOrders => self.old_orders(),
             Act::Tidy => done = self.tidy(),
             Act::Rest(seconds) => pause = seconds * SECOND,
+            Act::Doom(site, after) => {
+                if self.options.faults {
+                    let at = self.now + SECOND / 2 + after * MS;
+                    self.at(at, Ev::Fault(crate::faults::Fault::Gone(site)));
+                }
+            }
+            Act::Restart => {
+                let witness = self.topology.witness();
+                self.agent_dies(witness);
+                self.agent_starts(witness);
+            }
+            Act::Spread => done = self.spread(),
             Act::Doubt(after) => {
                 let at = self.now + SECOND / 2 + after * MS;
                 self.at(at, Ev::Fault(crate::faults::Fault::Meddle));
@@ -224,6 +269,22 @@ impl World {
                 false
             }
         }
+    }
+
+    fn spread(&mut self) -> bool {
+        let Some(web) = self
+            .topology
+            .workloads
+            .iter()
+            .find(|it| it.as_str() == "web")
+        else {
+            return true;
+        };
+        let sites = self.topology.sites[1..self.topology.data()].iter();
+        let weights: Weights = sites.map(|site| (site.clone(), 50)).collect();
+        let target = Target::Placement(std::iter::once((web.clone(), weights)).collect());
+        let mode = mainstay_model::MoveMode::Switchover;
+        self.moved(&Request::new(mode, target), None)
     }
 
     fn move_one(&mut self, component: usize, site: usize) -> bool {

@@ -10,7 +10,7 @@ use mainstay_model::{
     WorkloadRole, Writers,
 };
 
-use crate::dice::Dice;
+use crate::{dice::Dice, options::Mix};
 
 /// A kind with the standard rules.
 struct Plain(&'static str);
@@ -112,9 +112,10 @@ impl Topology {
     }
 
     /// A random one.
-    pub(crate) fn random(dice: &mut Dice) -> Self {
+    pub(crate) fn random(dice: &mut Dice, mix: Mix) -> Self {
         let mut sites: Vec<SiteId> = vec![name("prod"), name("dr")];
-        if dice.chance(150) {
+        let spread = mix == Mix::Spread;
+        if dice.chance(150) || spread {
             sites.push(name("far"));
         }
         sites.push(name("witness"));
@@ -123,8 +124,8 @@ impl Topology {
             data: sites[..sites.len() - 1].to_vec(),
         };
         maker.stores(dice);
-        maker.workloads(dice);
-        maker.routes(dice);
+        maker.workloads(dice, spread);
+        maker.routes(dice, spread);
         let file = maker.file;
         let stores: Vec<ComponentId> = file.stores.keys().cloned().collect();
         let uses = file.workloads.values().map(|workload| {
@@ -255,8 +256,8 @@ impl Maker {
         }
     }
 
-    fn workloads(&mut self, dice: &mut Dice) {
-        let count = dice.between(0, 3);
+    fn workloads(&mut self, dice: &mut Dice, spread: bool) {
+        let count = dice.between(u64::from(spread), 3);
         let names: Vec<ComponentId> = self.file.stores.keys().cloned().collect();
         for at in 0..count as usize {
             let named = ["web", "api", "jobs"][at];
@@ -294,14 +295,14 @@ impl Maker {
             self.file.workloads.insert(name(named), workload);
         }
         // Sometimes the first workload serves at two sites, with one writer behind both.
-        if count > 0 && dice.chance(150) {
+        if count > 0 && (dice.chance(150) || spread) {
             let both = self.data.iter().take(2).map(|site| (site.clone(), 50));
             self.file.placement.insert(name("web"), both.collect());
         }
     }
 
-    fn routes(&mut self, dice: &mut Dice) {
-        if self.file.workloads.contains_key("web") && dice.chance(850) {
+    fn routes(&mut self, dice: &mut Dice, spread: bool) {
+        if self.file.workloads.contains_key("web") && (dice.chance(850) || spread) {
             self.route("app", "web");
         }
         if dice.chance(250) {

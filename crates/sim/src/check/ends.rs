@@ -13,7 +13,8 @@ impl World {
             .steps()
             .any(|it| matches!(it.state, StepState::Skipped { .. }));
         match phase {
-            RunPhase::Retreated if !skipped => self.check_intact(run),
+            // What a run found is only remembered of the newest one.
+            RunPhase::Retreated if !skipped && self.checks.is_newest(run) => self.check_intact(run),
             RunPhase::Succeeded => self.check_complete(run),
             _ => {}
         }

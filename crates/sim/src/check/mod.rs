@@ -34,9 +34,14 @@ pub(crate) struct Checks {
     heard: Vec<ExecutorEpoch>,
     /// Every runbook that was started.
     runbooks: BTreeMap<RunId, Arc<Runbook>>,
+    newest: Option<RunId>,
     /// For each store, the site where it was open when the last run began.
     open: Vec<Option<usize>>,
     began: Time,
+    /// For each store: the newest epoch that got a lease, its site, and the newest fence.
+    pub(crate) leases: Vec<(mainstay_model::Epoch, usize, mainstay_model::Epoch)>,
+    /// Tokens that were admitted, for each site and store.
+    tokens: BTreeMap<(usize, mainstay_model::ComponentId), mainstay_model::Epoch>,
     /// Plans that the planner's own proof refused.
     pub(crate) unsafe_plans: u32,
     /// What it said about the first.
@@ -52,8 +57,11 @@ impl Checks {
             started: BTreeMap::new(),
             heard: vec![ExecutorEpoch(0); topology.sites.len()],
             runbooks: BTreeMap::new(),
+            newest: None,
             open: Vec::new(),
             began: 0,
+            leases: topology.stores.iter().map(|_| Default::default()).collect(),
+            tokens: BTreeMap::new(),
             unsafe_plans: 0,
             unsafe_words: None,
             moves: [0; 3],
@@ -83,10 +91,16 @@ impl Checks {
         self.heard[site] = self.heard[site].max(executor);
     }
 
+    /// Whether no other run began after this one.
+    pub(crate) fn is_newest(&self, run: &mainstay_engine::Run) -> bool {
+        self.newest.as_ref() == Some(&run.created().run)
+    }
+
     /// A run begins.
     pub(crate) fn begun(&mut self, mode: MoveMode, run: &mainstay_engine::Run) {
         let runbook = Arc::clone(run.runbook());
         self.runbooks.insert(run.created().run.clone(), runbook);
+        self.newest = Some(run.created().run.clone());
         self.moves[match mode {
             MoveMode::Switchover => 0,
             MoveMode::Failover => 1,
@@ -129,6 +143,21 @@ impl World {
             let words = format!("{} was started again at site {site}", order.id);
             self.checks.fail(self.now, "I14", words);
         }
+        if let Some((store, epoch)) = agent::token(&crate::world::asked(order)) {
+            let known = self.checks.tokens.entry((site, store)).or_default();
+            let old = *known;
+            *known = old.max(epoch);
+            if epoch < old {
+                let words = format!("site {site} starts {} at {epoch} after {old}", order.id);
+                self.checks.fail(self.now, "I3", words);
+            }
+        }
+        let held = &self.sites[site].agent.held;
+        let needs = agent::needs(&self.topology.file, &order.action);
+        if needs.iter().any(|store| held.contains(store)) {
+            let words = format!("quarantined site {site} starts {}", order.id);
+            self.checks.fail(self.now, "I22", words);
+        }
         if order.id.executor < self.checks.heard[site] {
             let words = format!(
                 "site {site} obeys executor {} after {}",
@@ -154,6 +183,48 @@ impl World {
             self.checks.fail(self.now, "I3", words);
         }
         replica.token = replica.token.max(epoch);
+    }
+
+    /// A lease was granted: never below a fence (I3), never an older epoch, never one epoch to two sites (I2).
+    pub(crate) fn check_grant(&mut self, store: usize, site: usize, epoch: mainstay_model::Epoch) {
+        let (newest, owner, floor) = self.checks.leases[store];
+        let broken = if epoch < floor {
+            Some("I3")
+        } else if epoch < newest || (epoch == newest && owner != site && newest.0 > 0) {
+            Some("I2")
+        } else {
+            None
+        };
+        if let Some(invariant) = broken {
+            let words = format!(
+                "site {site} got a lease at {epoch}; {newest} is site {owner}'s, the fence is {floor}"
+            );
+            self.checks.fail(self.now, invariant, words);
+        }
+        self.checks.leases[store] = (epoch.max(newest), site, floor);
+    }
+
+    /// Whether an old order, given once more as a new one, has to be refused.
+    pub(crate) fn must_be_refused(&self, site: usize, order: &Order) -> bool {
+        let it = &self.sites[site];
+        if !it.up || !it.agent.alive {
+            return false;
+        }
+        let token = agent::token(&crate::world::asked(order));
+        let stale = token.is_some_and(|(store, epoch)| {
+            let known = self.checks.tokens.get(&(site, store));
+            known.is_some_and(|known| epoch < *known)
+        });
+        let needs = agent::needs(&self.topology.file, &order.action);
+        let held = needs.iter().any(|store| it.agent.held.contains(store));
+        let record = match (&order.action.op, order.action.subject.component()) {
+            (mainstay_model::Op::Route { epoch, .. }, Some(name)) => {
+                let route = self.topology.route(name);
+                route.is_some_and(|route| *epoch < self.routes[route].epoch)
+            }
+            _ => false,
+        };
+        order.id.executor < self.checks.heard[site] || stale || held || record
     }
 
     /// Things that never come to rest (I29).

@@ -47,7 +47,8 @@ impl World {
             .map(|store| {
                 let mut sites = 0..self.topology.data();
                 sites.find(|site| {
-                    self.stores[store].at[*site].access == mainstay_model::Access::Open
+                    self.sites[*site].up
+                        && self.stores[store].at[*site].access == mainstay_model::Access::Open
                 })
             })
             .collect();

@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use mainstay_driver::Order;
-use mainstay_engine::{Approval, Created, Limits, Run};
+use mainstay_engine::{Approval, Created, Limits, Run, lease::Drift};
 use mainstay_model::{
     Action, Direction, EffectId, ExecutorEpoch, LossBound, Op, PersonId, Reading, RunId, Runbook,
     Sample, Scope, Span, StepId, Subject, Timestamp,
@@ -48,7 +48,9 @@ impl World {
             && let Some(point) = &mut store.recovery
         {
             let age = seen.0 - point.taken_at.0;
-            point.taken_at = Timestamp(asked.0 - age);
+            // That clock may also be slow, as slow as leases allow for.
+            let margin = Drift::default().margin(Span(age.unsigned_abs()));
+            point.taken_at = Timestamp(asked.0 - age) - margin;
         }
         sample.at = asked;
         Some(sample)
@@ -146,7 +148,17 @@ impl World {
 
     /// Plans and starts. A loss is accepted up to `limit`, if there is one.
     pub(crate) fn begin_move(&mut self, request: &Request, limit: Option<Span>) -> Begun {
-        let observed = self.observed();
+        let mut observed = self.observed();
+        if let Some(old) = self.registry.glance.take() {
+            // Planned from what was seen a while ago.
+            observed = Observed {
+                now: observed.now,
+                ..old
+            };
+        } else if limit.is_some() && self.options.faults && self.decisions.chance(250) {
+            self.registry.glance = Some(observed);
+            return Begun::Refused(Vec::new());
+        }
         let file = self.topology.file.clone();
         let kinds = self.topology.kinds.clone();
         let first = plan(&file, &kinds, &observed, request);
@@ -214,7 +226,12 @@ impl World {
 
     /// A run begins.
     fn start(&mut self, planned: Planned) {
-        let runbook = Arc::new(planned.runbook);
+        let mut runbook = planned.runbook;
+        if self.options.faults && runbook.acceptance.is_some() && self.decisions.chance(30) {
+            // Somebody went round the planner: the engine has its own eyes.
+            runbook.acceptance = None;
+        }
+        let runbook = Arc::new(runbook);
         self.check_runbook(&runbook);
         for (store, epochs) in &runbook.epochs {
             self.registry.grant(store, epochs.retreat.max(epochs.to));

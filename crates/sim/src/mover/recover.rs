@@ -262,6 +262,16 @@ impl World {
             let words = "a damaged journal was read as if nothing were wrong".to_owned();
             self.checks.fail(self.now, "I18", words);
         }
+        // The same for a journal that is kept entry by entry.
+        let mut whole: Vec<Vec<u8>> = entries.iter().map(|entry| entry.to_vec()).collect();
+        let at = self.fault_dice.index(whole.len());
+        let byte = self.fault_dice.index(whole[at].len());
+        whole[at][byte] ^= 1 << self.fault_dice.below(8);
+        let damaged = whole.iter().map(Vec::as_slice);
+        if Run::replay_with(Arc::clone(&runbook), damaged, bugs).is_ok() {
+            let words = format!("a damaged entry {} was replayed", at + 1);
+            self.checks.fail(self.now, "I18", words);
+        }
         let mut other = Runbook::clone(&runbook);
         other.estimate = Span(other.estimate.0 ^ 1);
         if let Some(step) = other.steps.last_mut() {

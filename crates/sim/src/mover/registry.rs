@@ -20,6 +20,8 @@ pub(crate) struct Registry {
     /// The last that was seen of each route.
     pub(crate) routes: BTreeMap<ComponentId, RouteFacts>,
     pub(crate) quarantined: BTreeSet<SiteId>,
+    /// What was seen a while ago and is not yet used.
+    pub(crate) glance: Option<mainstay_planner::Observed>,
     /// The last runbook, to be mixed up with others.
     pub(crate) last_hash: Option<RunbookHash>,
 }
@@ -34,6 +36,7 @@ impl Registry {
             granted: first().collect(),
             routes: BTreeMap::new(),
             quarantined: BTreeSet::new(),
+            glance: None,
             last_hash: None,
         }
     }

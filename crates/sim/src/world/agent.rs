@@ -198,7 +198,7 @@ impl World {
     fn carry_out(&mut self, site: usize, order: &Order) -> Reply {
         if let Some((store, epoch)) = agent::token(&asked(order)) {
             let floor = self.sites[site].agent.floor(&store);
-            if epoch < floor && !self.has(crate::bugs::Own::AgentForgetsFloorInQueue) {
+            if epoch < floor {
                 return Err(ActError::StaleEpoch(floor));
             }
         }

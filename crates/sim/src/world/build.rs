@@ -26,13 +26,14 @@ impl World {
     /// The world of a seed.
     pub(crate) fn new(options: Options) -> Self {
         let mut dice = Dice::new(options.seed, 1);
-        let topology = Topology::random(&mut dice);
+        let topology = Topology::random(&mut dice, options.mix);
         let sites: Vec<SiteTruth> = (topology.sites.iter())
             .map(|_| SiteTruth {
                 up: true,
                 died: None,
                 clock: Clock::random(&mut dice),
                 agent: Agent::default(),
+                gone: false,
                 lies: false,
             })
             .collect();

@@ -16,6 +16,9 @@ impl World {
         };
         let next = self.now + length.0 / 4;
         self.at(next, Ev::LeaseTick(store, site));
+        if self.options.faults && self.fault_dice.chance(30) {
+            self.impostor(store);
+        }
         let replica = &mut self.stores[store].at[site];
         if !self.sites[site].up || replica.access != Access::Open {
             return;
@@ -32,6 +35,27 @@ impl World {
             epoch,
             asked,
         };
+        self.send(site, witness, msg);
+    }
+
+    /// A site that is not the owner asks, at the owner's epoch or at an old one.
+    fn impostor(&mut self, store: usize) {
+        let (newest, owner, _) = self.checks.leases[store];
+        if newest.0 == 0 {
+            return;
+        }
+        let site = usize::from(owner == 0);
+        let epoch = Epoch(
+            self.fault_dice
+                .between(newest.0.saturating_sub(2).max(1), newest.0),
+        );
+        let msg = Msg::Lease {
+            store,
+            site,
+            epoch,
+            asked: Mono(0),
+        };
+        let witness = self.topology.witness();
         self.send(site, witness, msg);
     }
 
@@ -55,6 +79,9 @@ impl World {
         // Durable before anyone is told.
         agent.leases = grantor.record().clone();
         let length = granted.ok().map(|granted| granted.length);
+        if length.is_some() {
+            self.check_grant(store, site, epoch);
+        }
         let msg = Msg::Leased {
             store,
             epoch,
@@ -95,6 +122,10 @@ impl World {
         let grantor = agent.grantor.as_mut()?;
         let name = order.action.subject.component()?;
         grantor.fence(name, *below);
+        if let Some(store) = self.topology.store(name) {
+            let fence = &mut self.checks.leases[store].2;
+            *fence = (*fence).max(*below);
+        }
         agent.leases = grantor.record().clone();
         match grantor.surely_expired(name, *below, mono) {
             Expiry::Surely => None,

@@ -108,6 +108,8 @@ pub(crate) struct SiteTruth {
     pub(crate) died: Option<Time>,
     pub(crate) clock: Clock,
     pub(crate) agent: Agent,
+    /// It stays away until somebody mends it.
+    pub(crate) gone: bool,
     /// A lying observer.
     pub(crate) lies: bool,
 }
