@@ -125,6 +125,57 @@ fn types_and_words() {
 }
 
 #[test]
+fn short_and_long_forms() {
+    let uses = |uses: &str| {
+        format!(
+            "workloads: {{ w: {{ kind: process, at: {{ prod: {{ command: [a] }}, dr: {{ command: [a] }} }}, uses: {uses} }} }}"
+        )
+    };
+    says(
+        &uses("[5]"),
+        "expected text or `{ store: ... }`, found a number",
+        "",
+    );
+    says(
+        &uses("[ { stor: a } ]"),
+        "unknown field `stor`",
+        "did you mean `store`?",
+    );
+    says(&uses("[ { stor: a } ]"), "the field `store` is missing", "");
+    says(&uses("[ a ]"), "there is no store `a`", "");
+    says(
+        &uses("[ w ]"),
+        "there is no store `w`",
+        "`w` is one of the workloads",
+    );
+    says(
+        "placement: { default: { prod: many } }",
+        "expected a whole number",
+        "",
+    );
+    says(
+        "sites: { prod: { domain: a, fence: [ { kind: pwer } ] }, dr: { domain: b } }",
+        "unknown kind `pwer`",
+        "`power`",
+    );
+    says(
+        "sites: { prod: { domain: a, fence: [ {} ] }, dr: { domain: b } }",
+        "the field `kind` is missing",
+        "",
+    );
+    says(
+        "sites: { prod: { domain: a, fence: [ { kind: agent, x: 1 } ] }, dr: { domain: b } }",
+        "unknown field `x`",
+        "",
+    );
+    says(
+        "steps: { s: { kind: htp, before: shift } }",
+        "unknown kind `htp`",
+        "`http`",
+    );
+}
+
+#[test]
 fn secrets() {
     let repository = |password: &str| {
         format!("repositories: {{ r: {{ url: \"s3://x/y\", password: {password} }} }}")

@@ -7,21 +7,8 @@ mod order;
 mod protection;
 mod references;
 mod sites;
-
-use super::{draft::Draft, shape::MAX_SITES};
-use crate::{Diagnostics, Timestamp};
+mod whole;
 
 pub(super) use kinds::{kind, promises};
 use references::section_of;
-
-/// Checks the file as a whole, as far as it can be read.
-pub(super) fn whole(draft: &Draft<'_>, now: Timestamp, out: &mut Diagnostics) {
-    references::check(draft, out);
-    if draft.sites.len() > MAX_SITES {
-        return;
-    }
-    order::check(draft, out);
-    sites::check(draft, out);
-    protection::check(draft, out);
-    detection::check(draft, now, out);
-}
+pub(super) use whole::whole;
