@@ -2,8 +2,10 @@
 //! Must not know in which order steps are taken, nor who asks for them.
 
 pub mod dns;
+mod exec;
 mod files;
 pub mod haproxy;
+mod http;
 pub mod postgres;
 mod process;
 mod registry;

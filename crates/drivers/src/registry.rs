@@ -8,8 +8,9 @@ use mainstay_model::{Kinds, PlanFile, SiteId};
 
 use crate::{
     dns::{DnsDriver, DnsKind},
-    files,
+    exec, files,
     haproxy::{HaproxyDriver, HaproxyKind},
+    http,
     postgres::{PostgresDriver, PostgresKind},
     process,
     shared::{Home, Place},
@@ -23,7 +24,9 @@ pub fn kinds() -> Kinds {
         .with(DnsKind)
         .with(HaproxyKind)
         .with(PostgresKind)
+        .with(exec::ExecKind)
         .with(files::FilesKind)
+        .with(http::HttpKind)
         .with(process::ProcessKind)
         .with(sqlite::SqliteKind)
 }
@@ -35,6 +38,7 @@ pub fn drivers(plan: Arc<PlanFile>, site: SiteId, place: Place) -> Drivers {
     let home = Home::new(plan, site, place);
     Drivers::new()
         .with("dns", Arc::new(DnsDriver::new(&home.plan, home.simple())))
+        .with(exec::NAME, Arc::new(exec::ExecDriver::new(home.clone())))
         .with(files::NAME, Arc::new(files::FilesDriver::new(home.clone())))
         .with(
             "haproxy",
@@ -44,6 +48,7 @@ pub fn drivers(plan: Arc<PlanFile>, site: SiteId, place: Place) -> Drivers {
             "postgres",
             Arc::new(PostgresDriver::new(&home.plan, home.simple())),
         )
+        .with(http::NAME, Arc::new(http::HttpDriver::new(home.clone())))
         .with(
             process::NAME,
             Arc::new(process::ProcessDriver::new(home.clone())),

@@ -120,7 +120,7 @@ fn become_replica(
         .as_ref()
         .is_some_and(|copied| copied.source != *source.site);
     if access != Access::Replica || other {
-        (record.copied, record.sealed) = (None, None);
+        (record.copied, record.sealed, record.promoted) = (None, None, None);
         record
             .write(ours.root)
             .map_err(|error| failed("write the record", &error))?;

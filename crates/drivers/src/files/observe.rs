@@ -89,9 +89,8 @@ pub(super) fn observe(root: &Path, memory: &Memory) -> Result<Facts, Cause> {
         Access::Replica => {
             seen.recovery = record.copied.as_ref().map(Copied::point);
             seen.position = seen.recovery.as_ref().map(|point| point.position.clone());
-            if let Some(promoted) = &record.promoted {
-                seen.written = Some(promoted.digest != digest()?);
-            }
+            // A store that was written to under a promote is never turned into a copy unasked.
+            seen.written = Some(false);
         }
         Access::Sealed => {
             let digest = digest()?;

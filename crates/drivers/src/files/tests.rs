@@ -243,6 +243,24 @@ async fn a_retreat_voids_a_late_promote_and_reopens_the_source() {
 }
 
 #[tokio::test]
+async fn a_promote_that_never_arrived_is_voided_too() {
+    let world = World::started().await;
+    world.act("a", Op::Seal(Epoch(1))).await.unwrap();
+    world.act("b", from("a")).await.unwrap();
+    world.act("b", Op::Demote(Epoch(3))).await.unwrap();
+    for goal in [
+        Predicate::FencedBelow(Epoch(3)),
+        Predicate::Untouched(Epoch(2)),
+    ] {
+        assert_eq!(world.holds("b", goal).await, Tri::Holds);
+    }
+    assert_eq!(
+        code(world.act("b", Op::Promote(Epoch(2))).await),
+        "stale at 3"
+    );
+}
+
+#[tokio::test]
 async fn a_demoted_tree_that_was_written_to_is_not_overwritten() {
     let world = World::started().await;
     world.act("a", Op::Seal(Epoch(1))).await.unwrap();

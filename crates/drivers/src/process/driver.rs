@@ -80,8 +80,8 @@ impl Driver for ProcessDriver {
             Op::Start => component.start().await,
             Op::Stop => component.stop().await,
             Op::Rebind => component.restart().await,
-            Op::Hold => component.hold().await,
-            Op::Release => component.release().await,
+            Op::Hold => component.hold(order).await,
+            Op::Release => component.release(order).await,
             // Nothing that reaches a stopped process is kept anywhere.
             Op::Sweep => Ok(Output::default()),
             other => Err(refused(

@@ -57,7 +57,18 @@ impl Kind for ProcessKind {
     }
 
     fn lower(&self, declared: &Declared, phase: Phase, mv: &Move) -> Vec<Draft> {
+        if phase == Phase::Reconcile {
+            // The application's own check may be a group's, too.
+            let at = declared.at.get(&mv.site);
+            let check = at.is_some_and(|at| at.get("verify").is_some());
+            return if check {
+                standard_lower(declared, Phase::Verify, mv)
+            } else {
+                Vec::new()
+            };
+        }
         let mut drafts = standard_lower(&counted(declared), phase, mv);
+
         if phase == Phase::Rebind {
             // It is ready before it reconnects, too: only the action can say that it did.
             for draft in &mut drafts {

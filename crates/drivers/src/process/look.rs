@@ -100,17 +100,7 @@ impl Supervised {
                     ..HttpCall::default()
                 };
                 let answer = ask(&call, &self.home.place.base).await.ok()?;
-                let field = field.as_deref().unwrap_or("version");
-                let json = answer.json().and_then(|json| {
-                    let value = json.get(field)?;
-                    Some(
-                        value
-                            .as_str()
-                            .map_or_else(|| value.to_string(), str::to_owned),
-                    )
-                });
-                let text = String::from_utf8_lossy(&answer.body).trim().to_owned();
-                answer.differs.is_none().then(|| json.unwrap_or(text))
+                answer.version(field.as_deref())
             }
             Version { command, .. } => self.printed(command).await,
         }

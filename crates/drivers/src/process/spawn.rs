@@ -16,12 +16,10 @@ use super::{
     record::Work,
 };
 use crate::{
-    shared::Home,
+    shared::{Home, passed_on},
     support::{passing, secret},
 };
 
-/// Variables of the agent's own environment that a program may need.
-const PASSED_ON: [&str; 7] = ["PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "TMPDIR"];
 /// A log that is longer when an instance starts is put aside once.
 const LONG_LOG: u64 = 16 * 1024 * 1024;
 
@@ -50,11 +48,7 @@ pub(super) async fn launch(launch: &Launch<'_>) -> Result<Identity, Cause> {
         .args(&launch.instance.args)
         .current_dir(home.resolve(at.dir.as_deref().unwrap_or(".")))
         .env_clear()
-        .envs(
-            PASSED_ON
-                .iter()
-                .filter_map(|&name| Some((name, std::env::var_os(name)?))),
-        )
+        .envs(passed_on())
         .envs(&at.env)
         .envs(&launch.instance.env)
         .env(MARK, launch.mark)

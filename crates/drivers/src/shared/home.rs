@@ -10,7 +10,7 @@ use std::{
 use mainstay_driver::{ActError, Cause, Retry};
 use mainstay_model::{
     AgentId, ComponentId, Declared, Facts, PlanFile, Reading, Sample, Scope, SiteId, Subject,
-    Timestamp,
+    TeamStep, Timestamp,
 };
 use serde::de::DeserializeOwned;
 
@@ -76,6 +76,15 @@ impl Home {
                 what: format!("{subject} is not a component of the plan file at this site"),
                 retry: Retry::Useless,
             })
+    }
+
+    /// The team's own step that a subject names, if it is not a component.
+    pub(crate) fn team_step(&self, subject: &Subject) -> Option<&TeamStep> {
+        let name = subject.component()?;
+        if self.plan.declared(name).is_some() {
+            return None;
+        }
+        self.plan.steps.get(name.as_str())
     }
 
     /// The typed options of a component at a site.

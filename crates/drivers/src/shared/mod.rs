@@ -3,6 +3,7 @@
 
 mod cause;
 mod durable;
+mod environment;
 mod home;
 mod http;
 mod ownership;
@@ -15,8 +16,9 @@ pub(crate) mod testing_http;
 pub(crate) use crate::support::now;
 pub(crate) use cause::{hindered, refused, unknown};
 pub(crate) use durable::{Locked, sync_folder, write_durably};
+pub(crate) use environment::passed_on;
 pub(crate) use home::Home;
 pub use home::{NeverQuarantined, Place, Quarantine};
-pub(crate) use http::{AskError, HttpCall, ask, check, complaints, status_of};
+pub(crate) use http::{AskError, HttpCall, Wanted, ask, check, complaints, tell, until};
 pub(crate) use ownership::{Asker, Marked, Opening, Replaces, State, owned, owner_of, same};
 pub(crate) use schema::{empty_schema, schema_of};

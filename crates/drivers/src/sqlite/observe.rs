@@ -112,13 +112,8 @@ pub(super) fn observe(path: &Path, digests: &Digests) -> Result<Facts, Cause> {
             let proven = record.proven(path);
             seen.recovery = proven.map(super::record::Proven::point);
             seen.position = seen.recovery.as_ref().map(|point| point.position.clone());
-            let digest = match (proven, &record.promoted) {
-                (Some(proven), _) => Some(proven.digest.clone()),
-                // A voided promote: what matters is whether anybody wrote in between.
-                (None, Some(_)) => Some(digests.of(&db, path, Writes::Refused)?),
-                (None, None) => None,
-            };
-            seen.written = untouched_since(&record, digest.as_deref());
+            // A store that was written to under a promote is never turned into a copy unasked.
+            seen.written = Some(false);
         }
         Access::Sealed => {
             let digest = digests.of(&db, path, Writes::Refused)?;

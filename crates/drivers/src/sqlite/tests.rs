@@ -280,6 +280,24 @@ async fn a_retreat_voids_a_late_promote_and_reopens_the_source() {
 }
 
 #[tokio::test]
+async fn a_promote_that_never_arrived_is_voided_too() {
+    let world = World::started().await;
+    world.act("a", Op::Seal(Epoch(1))).await.unwrap();
+    world.act("b", from("a")).await.unwrap();
+    world.act("b", Op::Demote(Epoch(3))).await.unwrap();
+    for goal in [
+        Predicate::FencedBelow(Epoch(3)),
+        Predicate::Untouched(Epoch(2)),
+    ] {
+        assert_eq!(world.holds("b", goal).await, Tri::Holds);
+    }
+    assert_eq!(
+        code(world.act("b", Op::Promote(Epoch(2))).await),
+        "stale at 3"
+    );
+}
+
+#[tokio::test]
 async fn a_demoted_store_that_was_written_to_is_not_overwritten() {
     let world = World::started().await;
     world.act("a", Op::Seal(Epoch(1))).await.unwrap();
@@ -342,6 +360,33 @@ async fn an_unchanged_source_only_renews_the_recovery_point() {
         std::fs::metadata(world.path("b")).unwrap().ino(),
         file.ino()
     );
+}
+
+#[tokio::test]
+async fn a_copy_that_was_cut_short_leaves_the_old_one_known() {
+    let world = World::started().await;
+    world.act("b", from("a")).await.unwrap();
+    let before = world.store("b").await.recovery;
+    // The record of the next copy was written, its file was not renamed; and one was half written.
+    let path = world.path("b");
+    let half = path.with_file_name(".data.db.mainstay-copy");
+    std::fs::write(&half, "half").unwrap();
+    let next = super::record::Proven {
+        file: super::record::FileId::of(&half).unwrap(),
+        source: site("a"),
+        taken_at: now(),
+        digest: "of the next".to_owned(),
+        journal: super::record::Journal::Wal,
+    };
+    super::record::Record::read(&path)
+        .with_copy(&path, next)
+        .write(&path)
+        .unwrap();
+    assert_eq!(world.store("b").await.recovery, before);
+    world.write("a", "two").unwrap();
+    world.act("b", from("a")).await.unwrap();
+    assert!(!half.exists());
+    assert_eq!(world.notes("b"), ["one", "two"]);
 }
 
 #[tokio::test]

@@ -148,6 +148,13 @@ pub trait Kind: Send + Sync {
     /// The schemas of its options. Unknown fields, wrong types and missing fields are found by them.
     fn schema(&self, class: Class) -> KindSchema;
 
+    /// The schema of its options as a way of fencing a site (`sites.NAME.fence`); none if it cannot fence one.
+    fn fence_schema(&self) -> Option<Value> {
+        self.classes()
+            .is_empty()
+            .then(|| self.schema(Class::Workload).options)
+    }
+
     /// What the schema cannot say.
     fn check(&self, declared: &Declared) -> Vec<Complaint> {
         let _ = declared;

@@ -176,7 +176,7 @@ fn without_null(schema: &mut Value) {
         _ => {}
     }
 }
-/// Ways of fencing: the kinds that operate no component. Every site has an agent.
+/// Ways of fencing: the kinds that can. Every site has an agent.
 fn fences(kinds: &Kinds, added: &mut Map<String, Value>) {
     let common = json!({
         "type": "object",
@@ -190,9 +190,12 @@ fn fences(kinds: &Kinds, added: &mut Map<String, Value>) {
         definition(None, "agent"),
         merge(common.clone(), agent, "agent"),
     );
-    for kind in kinds.iter().filter(|kind| kind.classes().is_empty()) {
+    for kind in kinds.iter() {
+        let Some(options) = kind.fence_schema() else {
+            continue;
+        };
         let name = definition(None, kind.name());
-        let options = kind.schema(Class::Workload).options;
+
         let options = hoist(options, &format!("{name}.options"), added);
         added.insert(name, merge(common.clone(), options, kind.name()));
     }

@@ -197,7 +197,10 @@ impl<'a> Values<'a, '_> {
     fn fence(&mut self, fence: &Node) -> Option<String> {
         let node = fence.get("kind")?;
         let kind = node.text()?;
-        let fences = self.kinds.iter().filter(|kind| kind.classes().is_empty());
+        let fences = self
+            .kinds
+            .iter()
+            .filter(|kind| kind.fence_schema().is_some());
         let mut known: Vec<&str> = fences.map(Kind::name).collect();
         if !known.contains(&"agent") {
             known.push("agent");

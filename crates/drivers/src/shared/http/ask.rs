@@ -18,6 +18,8 @@ use crate::support::{lasting, passing, secret};
 
 /// How long an answer may take unless declared otherwise.
 const TIMEOUT: Span = Span::from_secs(5);
+/// The longest text that passes for a version.
+const LONGEST_VERSION: usize = 200;
 /// The largest answer that is read.
 const LARGEST: usize = 1024 * 1024;
 
@@ -31,9 +33,23 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// The body as JSON, if it is.
-    pub(crate) fn json(&self) -> Option<Value> {
-        serde_json::from_slice(&self.body).ok()
+    /// The version that the answer states: a field of its JSON, or its text.
+    pub(crate) fn version(&self, field: Option<&str>) -> Option<String> {
+        if self.differs.is_some() {
+            return None;
+        }
+        let text = String::from_utf8_lossy(&self.body).trim().to_owned();
+        match serde_json::from_slice::<Value>(&self.body) {
+            Ok(Value::Object(fields)) => {
+                let value = fields.get(field.unwrap_or("version"))?;
+                Some(
+                    value
+                        .as_str()
+                        .map_or_else(|| value.to_string(), str::to_owned),
+                )
+            }
+            _ => (!text.is_empty() && text.len() <= LONGEST_VERSION).then_some(text),
+        }
     }
 }
 

@@ -5,6 +5,8 @@ mod ask;
 mod client;
 mod expect;
 mod options;
+mod tell;
 
-pub(crate) use ask::{AskError, ask, check, status_of};
+pub(crate) use ask::{AskError, ask, check};
 pub(crate) use options::{HttpCall, complaints};
+pub(crate) use tell::{Wanted, tell, until};

@@ -1,0 +1,94 @@
+//! What a plan file says about an `exec` workload, step or fence. The documentation of the fields is the schema's.
+//! Must not know how they are used.
+
+use std::collections::BTreeMap;
+
+use mainstay_model::{Secret, Span};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// A program. It ends with 0 for "yes" or "done", 1 for "no" or "certainly not done"; anything else, a signal, or no
+/// end in time means "unknown".
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Program {
+    /// The program and its arguments. There is no shell. A program with a `/` in its name is relative to the plan file.
+    pub(crate) command: Vec<String>,
+    /// Environment variables. Of the agent's own, only `PATH`, `HOME`, `USER`, `LANG`, `LC_ALL`, `TZ` and `TMPDIR` are
+    /// passed on.
+    pub(crate) env: BTreeMap<String, String>,
+    /// Environment variables whose value is a secret: `{ env: NAME }` or `{ file: PATH }`.
+    pub(crate) secret_env: BTreeMap<String, Secret>,
+    /// The working directory, relative to the plan file. Default: the plan file's folder.
+    pub(crate) dir: Option<String>,
+    /// After so long it is killed, with everything that it started, and the outcome is unknown. Default: 60s.
+    pub(crate) timeout: Option<Span>,
+}
+
+/// A workload at one site, by the programs that operate it.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ExecAt {
+    /// Makes it run; over when it is ready.
+    pub(crate) start: Option<Program>,
+    /// Makes it stop; over when it has. Needs `running`, which proves that it did.
+    pub(crate) stop: Option<Program>,
+    /// Says whether it runs.
+    pub(crate) running: Option<Program>,
+    /// Says whether it is ready.
+    pub(crate) ready: Option<Program>,
+    /// For a scheduler: makes it start no new work; over when running work is.
+    pub(crate) hold: Option<Program>,
+    /// For a scheduler: lets it work again.
+    pub(crate) release: Option<Program>,
+    /// For a scheduler: says whether it is held.
+    pub(crate) held: Option<Program>,
+    /// Makes it reconnect to a store that moved.
+    pub(crate) rebind: Option<Program>,
+    /// The application's own read-only check.
+    pub(crate) verify: Option<Program>,
+    /// Lists what still reached the old site; what it prints goes into the report.
+    pub(crate) sweep: Option<Program>,
+    /// Prints the deployed version.
+    pub(crate) version: Option<Program>,
+    /// Creates it (cold standby).
+    pub(crate) provision: Option<Program>,
+    /// Removes what `provision` created.
+    pub(crate) deprovision: Option<Program>,
+    /// Says whether it exists (cold standby).
+    pub(crate) exists: Option<Program>,
+}
+
+/// A way of fencing a site from outside: by its power, its network or its credentials.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ExecFence {
+    /// Cuts the site off. It ends with 0 only when that is confirmed.
+    pub(crate) fence: Program,
+    /// Says whether the site is cut off now.
+    pub(crate) check: Program,
+}
+
+impl ExecAt {
+    /// Every program with its field's name.
+    pub(crate) fn programs(&self) -> impl Iterator<Item = (&'static str, &Program)> {
+        [
+            ("start", &self.start),
+            ("stop", &self.stop),
+            ("running", &self.running),
+            ("ready", &self.ready),
+            ("hold", &self.hold),
+            ("release", &self.release),
+            ("held", &self.held),
+            ("rebind", &self.rebind),
+            ("verify", &self.verify),
+            ("sweep", &self.sweep),
+            ("version", &self.version),
+            ("provision", &self.provision),
+            ("deprovision", &self.deprovision),
+            ("exists", &self.exists),
+        ]
+        .into_iter()
+        .filter_map(|(name, program)| Some((name, program.as_ref()?)))
+    }
+}
