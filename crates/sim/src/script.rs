@@ -67,92 +67,10 @@ impl Script {
             Mix::Disaster => 4 + dice.below(4),
             Mix::Detector => 8 + dice.below(2),
         };
-        let rest = |dice: &mut Dice| Act::Rest(dice.between(1, 12));
-        let lose = |dice: &mut Dice| match dice.below(3) {
-            0 => Act::Isolate(0),
-            _ => Act::Lose(0),
-        };
         let mut acts = match kind {
-            _ if mix == Mix::Spread => {
-                vec![
-                    Act::Rest(2),
-                    Act::Spread,
-                    Act::OldOrders,
-                    Act::Rest(3),
-                    Act::Switchover(2),
-                ]
-            }
-            0 => vec![
-                Act::Switchover(there),
-                rest(dice),
-                Act::Reprotect(0),
-                rest(dice),
-                Act::Switchover(0),
-            ],
-            1 if dice.chance(300) => vec![
-                Act::Doom(there, dice.between(50, 3_000)),
-                Act::Switchover(there),
-                rest(dice),
-            ],
-            1 => vec![
-                Act::Doubt(dice.between(50, 4_000)),
-                Act::Switchover(there),
-                rest(dice),
-            ],
-            2 => vec![
-                Act::Only(dice.index(5), there),
-                rest(dice),
-                Act::Switchover(there),
-                Act::OldOrders,
-            ],
-            3 => vec![
-                Act::Switchover(there),
-                Act::OldOrders,
-                Act::Lose(there),
-                Act::Failover(0),
-            ],
-            // A failover without any disaster: it loses what was not copied, and says so.
-            4 => vec![
-                Act::Failover(there),
-                rest(dice),
-                Act::Tidy,
-                Act::Reprotect(0),
-            ],
-            5 if dice.chance(600) => vec![
-                Act::Isolate(0),
-                Act::Restart,
-                Act::Failover(there),
-                Act::OldOrders,
-                Act::Mend,
-                rest(dice),
-                Act::OldOrders,
-                Act::Tidy,
-                Act::Reprotect(0),
-                Act::OldOrders,
-            ],
-            5..=7 => vec![
-                lose(dice),
-                rest(dice),
-                Act::Failover(there),
-                Act::OldOrders,
-                Act::Mend,
-                rest(dice),
-                Act::Tidy,
-                Act::Reprotect(0),
-                rest(dice),
-                Act::Switchover(0),
-            ],
-            _ => vec![
-                rest(dice),
-                lose(dice),
-                Act::Rest(dice.between(1, 25)),
-                Act::Mend,
-                Act::Rest(8),
-                Act::Tidy,
-                Act::Reprotect(0),
-                Act::Lose(there),
-                Act::Rest(dice.between(1, 25)),
-            ],
+            _ if mix == Mix::Spread => spread(),
+            0..=3 => planned(kind, there, dice),
+            _ => forced(kind, there, dice),
         };
         acts.extend([Act::Mend, Act::Rest(3), Act::Tidy, Act::Tidy, Act::Rest(2)]);
         Self {
@@ -160,6 +78,111 @@ impl Script {
             tries: 0,
             last: None,
         }
+    }
+}
+
+/// A weighted story: the first workload is spread, then everything moves.
+fn spread() -> Vec<Act> {
+    vec![
+        Act::Rest(2),
+        Act::Spread,
+        Act::OldOrders,
+        Act::Rest(3),
+        Act::Switchover(2),
+    ]
+}
+
+fn rest(dice: &mut Dice) -> Act {
+    Act::Rest(dice.between(1, 12))
+}
+
+fn lose(dice: &mut Dice) -> Act {
+    match dice.below(3) {
+        0 => Act::Isolate(0),
+        _ => Act::Lose(0),
+    }
+}
+
+/// Stories of planned moves.
+fn planned(kind: u64, there: usize, dice: &mut Dice) -> Vec<Act> {
+    match kind {
+        0 => vec![
+            Act::Switchover(there),
+            rest(dice),
+            Act::Reprotect(0),
+            rest(dice),
+            Act::Switchover(0),
+        ],
+        1 if dice.chance(300) => vec![
+            Act::Doom(there, dice.between(50, 3_000)),
+            Act::Switchover(there),
+            rest(dice),
+        ],
+        1 => vec![
+            Act::Doubt(dice.between(50, 4_000)),
+            Act::Switchover(there),
+            rest(dice),
+        ],
+        2 => vec![
+            Act::Only(dice.index(5), there),
+            rest(dice),
+            Act::Switchover(there),
+            Act::OldOrders,
+        ],
+        _ => vec![
+            Act::Switchover(there),
+            Act::OldOrders,
+            Act::Lose(there),
+            Act::Failover(0),
+        ],
+    }
+}
+
+/// Stories of disasters.
+fn forced(kind: u64, there: usize, dice: &mut Dice) -> Vec<Act> {
+    match kind {
+        // A failover without any disaster: it loses what was not copied, and says so.
+        4 => vec![
+            Act::Failover(there),
+            rest(dice),
+            Act::Tidy,
+            Act::Reprotect(0),
+        ],
+        5 if dice.chance(600) => vec![
+            Act::Isolate(0),
+            Act::Restart,
+            Act::Failover(there),
+            Act::OldOrders,
+            Act::Mend,
+            rest(dice),
+            Act::OldOrders,
+            Act::Tidy,
+            Act::Reprotect(0),
+            Act::OldOrders,
+        ],
+        5..=7 => vec![
+            lose(dice),
+            rest(dice),
+            Act::Failover(there),
+            Act::OldOrders,
+            Act::Mend,
+            rest(dice),
+            Act::Tidy,
+            Act::Reprotect(0),
+            rest(dice),
+            Act::Switchover(0),
+        ],
+        _ => vec![
+            rest(dice),
+            lose(dice),
+            Act::Rest(dice.between(1, 25)),
+            Act::Mend,
+            Act::Rest(8),
+            Act::Tidy,
+            Act::Reprotect(0),
+            Act::Lose(there),
+            Act::Rest(dice.between(1, 25)),
+        ],
     }
 }
 
@@ -205,23 +228,8 @@ impl World {
                 done = self.moved(&Request::reprotect(site), None);
             }
             Act::Lose(site) => self.site_dies(site),
-            Act::Isolate(site) => {
-                self.fault(crate::faults::Kind::Partition);
-                for other in 0..=self.topology.mover() {
-                    if other != site {
-                        self.net.cut(site, other);
-                        self.net.cut(other, site);
-                    }
-                }
-            }
-            Act::Mend => {
-                self.net.heal();
-                for site in 0..self.sites.len() {
-                    self.sites[site].gone = false;
-                    self.site_returns(site);
-                    self.agent_starts(site);
-                }
-            }
+            Act::Isolate(site) => self.isolate(site),
+            Act::Mend => self.mend(),
             Act::OldOrders => self.old_orders(),
             Act::Tidy => done = self.tidy(),
             Act::Rest(seconds) => pause = seconds * SECOND,
@@ -251,6 +259,27 @@ impl World {
             pause = 8 * SECOND;
         }
         self.at(self.now + pause, Ev::Script);
+    }
+
+    /// Nobody hears of this site any more.
+    fn isolate(&mut self, site: usize) {
+        self.fault(crate::faults::Kind::Partition);
+        for other in 0..=self.topology.mover() {
+            if other != site {
+                self.net.cut(site, other);
+                self.net.cut(other, site);
+            }
+        }
+    }
+
+    /// The network is whole and every site is there again.
+    fn mend(&mut self) {
+        self.net.heal();
+        for site in 0..self.sites.len() {
+            self.sites[site].gone = false;
+            self.site_returns(site);
+            self.agent_starts(site);
+        }
     }
 
     /// Tries to begin a move; whether there is nothing more to try.

@@ -170,17 +170,7 @@ impl World {
             }
             sites.insert(name.clone(), probe);
         }
-        // A gap is a break.
-        if let Some((last, _)) = self.watcher.last.get(&observer)
-            && self.now - last > 3 * EVERY
-        {
-            let now = self.now;
-            for ((by, _), since) in &mut self.watcher.silent {
-                if *by == observer {
-                    *since = now;
-                }
-            }
-        }
+        self.break_at_gap(observer);
         self.watcher.last.insert(observer, (self.now, sees));
         let now = self.mover_now();
         let probe = Probe {
@@ -194,6 +184,20 @@ impl World {
         self.watcher.state = state;
         if let Some(verdict) = verdict {
             self.judged(&verdict);
+        }
+    }
+
+    /// A gap in an observer's probes breaks what it has seen without a break.
+    fn break_at_gap(&mut self, observer: usize) {
+        if let Some((last, _)) = self.watcher.last.get(&observer)
+            && self.now - last > 3 * EVERY
+        {
+            let now = self.now;
+            for ((by, _), since) in &mut self.watcher.silent {
+                if *by == observer {
+                    *since = now;
+                }
+            }
         }
     }
 

@@ -230,20 +230,8 @@ fn declared(name: &str, class: Class, sites: &[&str]) -> Declared {
     }
 }
 
-/// The plan file of the small system.
-pub(crate) fn plan() -> PlanFile {
-    let objectives = Objectives {
-        rpo: Span::from_secs(300),
-        rto: Span::from_secs(900),
-    };
-    let at = |domain: &str, role| Site {
-        domain: domain.to_owned(),
-        role,
-        agent: String::new(),
-        health: None,
-        fence: Vec::new(),
-    };
-    let store = Store {
+fn ledger(objectives: Objectives) -> Store {
+    Store {
         declared: declared("ledger", Class::Store, &[PROD, DR]),
         copy: Some(mainstay_model::Copy {
             every: None,
@@ -259,8 +247,11 @@ pub(crate) fn plan() -> PlanFile {
         lease: Some(Span::from_millis(300)),
         objectives,
         standby: Standby::Warm,
-    };
-    let workload = Workload {
+    }
+}
+
+fn web(objectives: Objectives) -> Workload {
+    Workload {
         declared: declared("web", Class::Workload, &[PROD, DR]),
         role: WorkloadRole::Service,
         uses: vec![Use {
@@ -272,7 +263,23 @@ pub(crate) fn plan() -> PlanFile {
         required: true,
         grace: None,
         objectives,
+    }
+}
+
+/// The plan file of the small system.
+pub(crate) fn plan() -> PlanFile {
+    let objectives = Objectives {
+        rpo: Span::from_secs(300),
+        rto: Span::from_secs(900),
     };
+    let at = |domain: &str, role| Site {
+        domain: domain.to_owned(),
+        role,
+        agent: String::new(),
+        health: None,
+        fence: Vec::new(),
+    };
+    let (store, workload) = (ledger(objectives), web(objectives));
     let route = Route {
         declared: declared("app", Class::Route, &[PROD, DR]),
         serves: vec![component("web")],

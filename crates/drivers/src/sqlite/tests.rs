@@ -119,21 +119,8 @@ fn from(name: &str) -> Op {
     Op::CatchUp { from: site(name) }
 }
 
-#[tokio::test]
-async fn a_switchover_there_and_back_loses_nothing() {
-    let world = World::started().await;
-    assert_eq!(
-        world.holds("a", Predicate::Open(Epoch(1))).await,
-        Tri::Holds
-    );
-    world.act("b", from("a")).await.unwrap();
-    let copies = Predicate::Copies {
-        of: site("a"),
-        within: Span::from_secs(60),
-    };
-    assert_eq!(world.holds("b", copies).await, Tri::Holds);
-
-    // A live application has the database open all the time.
+/// Seals `a` while an application has it open: none of its later writes gets through.
+async fn seal_under_a_live_application(world: &World) -> (Connection, Position) {
     let live = application(&world.path("a"));
     live.execute("INSERT INTO notes (text) VALUES ('two')", [])
         .unwrap();
@@ -159,7 +146,24 @@ async fn a_switchover_there_and_back_loses_nothing() {
         Tri::Holds
     );
     assert_eq!(world.store("a").await.position, Some(sealed.clone()));
+    (live, sealed)
+}
 
+#[tokio::test]
+async fn a_switchover_there_and_back_loses_nothing() {
+    let world = World::started().await;
+    assert_eq!(
+        world.holds("a", Predicate::Open(Epoch(1))).await,
+        Tri::Holds
+    );
+    world.act("b", from("a")).await.unwrap();
+    let copies = Predicate::Copies {
+        of: site("a"),
+        within: Span::from_secs(60),
+    };
+    assert_eq!(world.holds("b", copies).await, Tri::Holds);
+
+    let (live, sealed) = seal_under_a_live_application(&world).await;
     let caught_up = Predicate::CaughtUp(Wanted::Position(sealed));
     assert_eq!(world.holds("b", caught_up.clone()).await, Tri::DoesNot);
     world.act("b", from("a")).await.unwrap();
