@@ -30,6 +30,9 @@ pub enum DispatchError {
     /// Another mover is at work.
     #[error(transparent)]
     Lock(#[from] LockError),
+    /// An earlier run is not over. Two runs that know of different epochs must never both go on (I2).
+    #[error("run {0} is not over: carry on with it, or cancel it, first")]
+    Unfinished(RunId),
     /// The state cannot be used.
     #[error(transparent)]
     State(#[from] StateError),
@@ -65,6 +68,7 @@ impl DispatchError {
             Self::NoAgent { .. } => "agent-not-running",
             Self::OtherPlan { .. } => "agent-other-plan",
             Self::Lock(error) => error.code(),
+            Self::Unfinished(_) => "run-unfinished",
             Self::State(error) => error.code(),
             Self::Runbook(_) => "runbook-unusable",
             Self::Illegal { why, .. } => why.code(),

@@ -90,13 +90,18 @@ fn illegal(run: &RunId, why: Illegal) -> DispatchError {
     }
 }
 
-/// Starts a run of a runbook. Every required agent must answer and know the same plan file.
+/// Starts a run of a runbook. Every required agent must answer and know the same plan file, and no earlier run may
+/// be unfinished: resumed later, it would act on epochs that have passed.
 pub async fn start(
     desk: &Desk,
     lock: MoverLock,
     new: NewMove,
     options: Options,
 ) -> Result<RunHandle, DispatchError> {
+    let mut runs = desk.state.runs()?.into_iter();
+    if let Some(left) = runs.find(|row| !over(row.phase)) {
+        return Err(DispatchError::Unfinished(left.run));
+    }
     greet(desk, &new.runbook).await?;
     let once = once(&desk.plan, &desk.kinds, &new.runbook);
     let hands = hands(desk, &lock);
