@@ -1,17 +1,12 @@
 //! Makes the demo's database clusters, with what Mainstay knows about PostgreSQL.
 //! Must not know what happens to them.
 
-use std::{
-    fs,
-    io::{self, Read as _, Write as _},
-    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
-    path::Path,
-};
+use std::{fs::Permissions, os::unix::fs::PermissionsExt, path::Path};
 
 use async_trait::async_trait;
 use mainstay_demo::{
     PartError,
-    world::{self, Site, World},
+    world::{self, Password, Site, World},
 };
 use mainstay_drivers::postgres::cluster::{self, ClusterSpec, Role};
 use mainstay_model::{Epoch, SiteId};
@@ -19,85 +14,71 @@ use mainstay_model::{Epoch, SiteId};
 /// The demo's clusters.
 pub(crate) struct Clusters;
 
-#[async_trait]
+#[async_trait(?Send)]
 impl world::Clusters for Clusters {
+    async fn available(&self) -> Result<(), PartError> {
+        cluster::available().await.map_err(failed)
+    }
+
     async fn make(&self, world: &World) -> Result<(), PartError> {
-        cluster::available().await.map_err(database)?;
-        // PostgreSQL refuses root: when we are root, its own user has to get through to its folder.
-        let mode = fs::metadata(&world.dir).map(|meta| meta.permissions().mode() | 0o011);
-        let opened =
-            mode.and_then(|mode| fs::set_permissions(&world.dir, fs::Permissions::from_mode(mode)));
-        opened.map_err(file("open", &world.dir))?;
-        // A standby has its primary's roles, so both sites have the same passwords.
-        let (mainstay, copier) = (random()?, random()?);
+        let (prod, dr) = (spec(world, Site::Prod)?, spec(world, Site::Dr)?);
         for site in Site::DATA {
-            for (name, secret) in [
-                ("mainstay", &mainstay),
-                ("copier", &copier),
-                ("orders", &world.token),
-            ] {
-                let path = world.folder(site).join(format!("{name}.password"));
-                keep(&path, secret).map_err(file("write", &path))?;
-            }
+            let data = world.cluster(site);
+            reachable(world, &data)?;
         }
-        let spec = |site| spec(world, site, &mainstay, &copier);
-        let (prod, dr) = (spec(Site::Prod), spec(Site::Dr));
-        let id = |site: Site| SiteId::new(site.name()).map_err(database);
-        cluster::create_primary(&prod, &id(Site::Prod)?, Epoch(1))
+        cluster::create_primary(&prod, &name(Site::Prod)?, Epoch(1))
             .await
-            .map_err(database)?;
-        cluster::create_standby(&dr, &prod, &id(Site::Dr)?)
+            .map_err(failed)?;
+        cluster::create_standby(&dr, &prod, &name(Site::Dr)?)
             .await
-            .map_err(database)
+            .map_err(failed)
     }
 }
 
-fn database(what: impl std::fmt::Display) -> PartError {
-    PartError::Database(what.to_string())
+fn failed(cause: impl std::fmt::Display) -> PartError {
+    PartError::Database(cause.to_string())
 }
 
-fn spec(world: &World, site: Site, mainstay: &str, copier: &str) -> ClusterSpec {
-    let role = |name: &str, password: &str| Role {
-        name: name.to_owned(),
-        password: password.to_owned(),
+fn name(site: Site) -> Result<SiteId, PartError> {
+    SiteId::new(site.name()).map_err(failed)
+}
+
+fn spec(world: &World, site: Site) -> Result<ClusterSpec, PartError> {
+    let role = |name: &str, password| {
+        let password = world.password(password)?;
+        let name = name.to_owned();
+        Ok::<_, PartError>(Role { name, password })
     };
-    let address = world.addresses.database(site);
-    ClusterSpec {
+    let at = world.addresses.database(site);
+    Ok(ClusterSpec {
         data: world.cluster(site),
-        host: address.ip().to_string(),
-        port: address.port(),
+        host: at.ip().to_string(),
+        port: at.port(),
         database: "orders".to_owned(),
         bin: None,
         run_as: None,
-        mainstay: role("mainstay", mainstay),
-        replication: role("copier", copier),
-        apps: vec![role("orders", &world.token)],
+        mainstay: role("mainstay", Password::Mainstay)?,
+        replication: role("copier", Password::Copier)?,
+        apps: vec![role("orders", Password::Orders)?],
+    })
+}
+
+/// PostgreSQL does not run as root: its own user must be able to walk down to the data folder, and sees nothing else.
+fn reachable(world: &World, data: &Path) -> Result<(), PartError> {
+    let above = data
+        .ancestors()
+        .skip(1)
+        .take_while(|folder| folder.starts_with(&world.dir));
+    for folder in above {
+        let open = || {
+            std::fs::create_dir_all(folder)?;
+            std::fs::set_permissions(folder, Permissions::from_mode(0o711))
+        };
+        open().map_err(|source| PartError::File {
+            doing: "open",
+            path: folder.to_path_buf(),
+            source,
+        })?;
     }
-}
-
-fn file<'a>(doing: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> PartError + 'a {
-    move |source| PartError::File {
-        doing,
-        path: path.to_owned(),
-        source,
-    }
-}
-
-/// A password that nobody has to type.
-fn random() -> Result<String, PartError> {
-    let source = Path::new("/dev/urandom");
-    let mut bytes = [0; 24];
-    fs::File::open(source)
-        .and_then(|mut file| file.read_exact(&mut bytes))
-        .map_err(file("read", source))?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
-}
-
-fn keep(path: &Path, secret: &str) -> io::Result<()> {
-    let mut file = fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)?;
-    file.write_all(secret.as_bytes())
+    Ok(())
 }

@@ -230,6 +230,10 @@ fn output(goals: &[Goal], samples: &BTreeMap<&Scope, Sample>) -> Output {
         if output.position.is_none() {
             let store = facts.store.as_ref();
             output.position = store.and_then(|store| store.position.clone());
+            let recovery = store.and_then(|store| store.recovery.as_ref());
+            output
+                .values
+                .extend(recovery.map(Output::of_recovery).into_iter().flatten());
         }
         for (key, value) in &facts.extra {
             let entry = output.values.entry(key.clone());

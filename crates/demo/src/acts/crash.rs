@@ -1,4 +1,5 @@
-//! Act d: Mainstay itself is killed in the middle of a move, at a random step, and carries on.
+//! Act d: Mainstay itself is killed in the middle of a move, at a random step, and carries on. Played on the way back
+//! from act a, so that no move is made for its own sake.
 
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::time::Duration;
@@ -17,16 +18,16 @@ const STEPS: std::ops::Range<usize> = 3..22;
 const LEFT: Duration = Duration::from_millis(300);
 
 pub(super) async fn play(stage: &mut Stage<'_>) -> Result<(ActResult, ActStory), PartError> {
-    stage.heading("crash and resume: Mainstay itself is killed in the middle of a move");
+    stage.heading("crash and resume: Mainstay itself is killed on the way home");
     stage.well().await?;
     stage.kept.begin(now());
     stage.peace().await;
     let steps = random(STEPS);
     let command = now();
-    stage.line("mainstay switchover --to dr");
+    stage.line("mainstay switchover --to prod");
     let mover = stage
         .world
-        .watch_verb(&["switchover", "--to", "dr", "--yes"])?;
+        .watch_verb(&["switchover", "--to", "prod", "--yes"])?;
     let last = mover.kill_after(steps, "in ").await?;
     let killed = now();
     stage.line(format!(
@@ -39,7 +40,7 @@ pub(super) async fn play(stage: &mut Stage<'_>) -> Result<(ActResult, ActStory),
     stage.line(format!("mainstay run resume {}", before.run));
     stage.world.do_verb(&["run", "resume", &before.run]).await?;
     let run = runs::show(stage.world, Some(&before.run)).await?;
-    let first = stage.served(Site::Dr, command).await?;
+    let first = stage.served(Site::Prod, command).await?;
     stage.peace().await;
     let mark = |at_us, kind, label: &str| Landmark {
         at_us,
@@ -47,12 +48,18 @@ pub(super) async fn play(stage: &mut Stage<'_>) -> Result<(ActResult, ActStory),
         label: label.to_owned(),
     };
     let landmarks = [
-        mark(command, LandmarkKind::Begin, "mainstay switchover --to dr"),
+        mark(
+            command,
+            LandmarkKind::Begin,
+            "mainstay switchover --to prod",
+        ),
         mark(killed, LandmarkKind::Kill, "Mainstay is killed"),
         mark(resumed, LandmarkKind::Resume, "mainstay run resume"),
     ];
-    let (mut result, story) = measured(stage, Act::CrashResume, Site::Dr, &run, &landmarks).await?;
+    let (mut result, story) =
+        measured(stage, Act::CrashResume, Site::Prod, &run, &landmarks).await?;
     result.rto_s = Some(between(command, first));
+    stage.reprotect(Site::Dr).await?;
     Ok((result, story))
 }
 

@@ -29,9 +29,7 @@ pub(super) async fn play(stage: &mut Stage<'_>) -> Result<(ActResult, ActStory),
     stage
         .line("mainstay reprotect prod: what only prod had is saved, then it becomes a copy of dr");
     stage.reprotect(Site::Prod).await?;
-    let result = moved(stage, Act::Failback, Site::Prod).await?;
-    stage.reprotect(Site::Dr).await?;
-    Ok(result)
+    moved(stage, Act::Failback, Site::Prod).await
 }
 
 async fn quarantined(world: &World, site: Site) -> Result<(), PartError> {

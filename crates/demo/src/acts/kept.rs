@@ -34,7 +34,7 @@ impl Kept {
         site: Site,
         to_us: u64,
     ) -> Result<Audit, PartError> {
-        let (list, database, files) = (world.acks(), world.database_url(site), world.files(site));
+        let (list, database, files) = (world.acks(), world.database_url(site)?, world.files(site));
         let window = |from_us| Window { from_us, to_us };
         let whole = audit(&list, window(0), &database, &files).await?;
         let act = audit(&list, window(self.from_us), &database, &files).await?;

@@ -25,9 +25,9 @@ pub async fn play(
     let mut acts = Vec::new();
     for act in [
         Act::Switchover,
+        Act::CrashResume,
         Act::SiteLoss,
         Act::Failback,
-        Act::CrashResume,
     ] {
         acts.push(match act {
             Act::Switchover => switchover::play(&mut stage).await?,

@@ -1,4 +1,4 @@
-//! Act a: a planned move under load, and quietly back for the next act.
+//! Act a: a planned move under load.
 
 use super::runs::{self, Run};
 use super::stage::{Stage, between, now};
@@ -18,12 +18,8 @@ pub(super) async fn play(stage: &mut Stage<'_>) -> Result<(ActResult, ActStory),
     stage.kept.begin(began);
     stage.peace().await;
     let moved = moved(stage, Act::Switchover, Site::Dr).await?;
-    stage.line(
-        "dr becomes the source: prod is made a copy of it, and all goes home for the next act",
-    );
+    stage.line("mainstay reprotect prod: it becomes a copy of dr, so that there is a way home");
     stage.reprotect(Site::Prod).await?;
-    stage.world.do_verb(&["failback", "--yes"]).await?;
-    stage.reprotect(Site::Dr).await?;
     Ok(moved)
 }
 

@@ -49,6 +49,20 @@ pub enum DatabaseUrl {
     Postgres(String),
 }
 
+impl DatabaseUrl {
+    /// The same database, with the password of the user that it names.
+    #[must_use]
+    pub fn with_password(self, password: &str) -> Self {
+        match self {
+            Self::Postgres(url) => Self::Postgres(match url.split_once('@') {
+                Some((user, rest)) => format!("{user}:{password}@{rest}"),
+                None => format!("{url} password={password}"),
+            }),
+            other @ Self::Sqlite(_) => other,
+        }
+    }
+}
+
 impl FromStr for DatabaseUrl {
     type Err = PartError;
 

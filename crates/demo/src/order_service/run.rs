@@ -34,8 +34,14 @@ pub struct OrderService {
     listener: TcpListener,
 }
 
+/// The environment variable that has the database's password, so that it stands in no argument.
+const PASSWORD: &str = "DEMO_DATABASE_PASSWORD";
+
 /// Runs a replica until the process is asked to stop.
-pub async fn run(options: Options) -> Result<(), PartError> {
+pub async fn run(mut options: Options) -> Result<(), PartError> {
+    if let Ok(password) = std::env::var(PASSWORD) {
+        options.database = options.database.with_password(password.trim());
+    }
     let stop = stop::asked()?;
     OrderService::bind(options).await?.serve(stop).await
 }

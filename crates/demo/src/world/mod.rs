@@ -17,7 +17,7 @@ mod verb;
 pub use addresses::Addresses;
 pub use hands::{Living, Presence};
 pub use process::Identity;
-pub use record::{Database, Started, World};
+pub use record::{Database, Password, Started, World};
 pub use site::Site;
 pub use up::{Clusters, Options, Watch};
 pub use verb::{Answer, Verb, Watched};

@@ -18,7 +18,7 @@ use crate::{dns, load};
 const UP: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(20);
 /// How much load there is: clients, writes per second over all of them.
-const LOAD: (u16, u32) = (8, 100);
+const LOAD: (u16, u32) = (8, 60);
 
 impl World {
     /// The program, about to be run in this world's name.

@@ -82,8 +82,8 @@ fn stores(world: &World, out: &mut String) {
             for site in Site::DATA {
                 let _ = writeln!(
                     out,
-                    "      {site}: {{ url: \"postgres://{}/orders\", user: mainstay, password: {{ file: ./{site}/mainstay.password }}, \
-                     data: ./{site}/postgres/data, replication: {{ user: copier, password: {{ file: ./{site}/copier.password }} }} }}",
+                    "      {site}: {{ url: \"postgres://{}/orders\", user: mainstay, password: {{ file: ./keys/mainstay.password }}, \
+                     data: ./{site}/postgres/data, replication: {{ user: copier, password: {{ file: ./keys/copier.password }} }} }}",
                     world.addresses.database(site)
                 );
             }
@@ -138,7 +138,7 @@ fn workloads(world: &World, out: &mut String) {
         if world.database == Database::Postgres {
             let _ = writeln!(
                 out,
-                "        secret_env: {{ DEMO_DATABASE_PASSWORD: {{ file: ./{site}/orders.password }} }}"
+                "        secret_env: {{ DEMO_DATABASE_PASSWORD: {{ file: ./keys/orders.password }} }}"
             );
         }
         let _ = writeln!(out, "        stop: {{ signal: TERM, grace: 2s }}");
@@ -221,10 +221,7 @@ fn service(world: &World, site: Site, number: usize) -> String {
     let database = match world.database {
         Database::Sqlite => format!("sqlite:{site}/orders.db"),
         Database::Postgres => {
-            format!(
-                "postgres:postgres://orders@{}/orders",
-                world.addresses.database(site)
-            )
+            format!("postgres:{}", world.postgres_url(site))
         }
     };
     argument(&json!({

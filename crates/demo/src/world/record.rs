@@ -55,6 +55,30 @@ impl FromStr for Database {
     }
 }
 
+/// Whose password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Password {
+    /// Mainstay's own role.
+    Mainstay,
+    /// The role that the other site copies with.
+    Copier,
+    /// The application's role.
+    Orders,
+}
+
+impl Password {
+    pub(super) const ALL: [Self; 3] = [Self::Mainstay, Self::Copier, Self::Orders];
+
+    /// The role's name.
+    pub(super) fn role(self) -> &'static str {
+        match self {
+            Self::Mainstay => "mainstay",
+            Self::Copier => "copier",
+            Self::Orders => "orders",
+        }
+    }
+}
+
 /// A process that the world was started with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Started {
@@ -169,16 +193,30 @@ impl World {
     }
 
     /// The database of a site, as the order service uses it.
-    #[must_use]
-    pub fn database_url(&self, site: Site) -> DatabaseUrl {
-        match self.database {
+    pub fn database_url(&self, site: Site) -> Result<DatabaseUrl, PartError> {
+        Ok(match self.database {
             Database::Sqlite => DatabaseUrl::Sqlite(self.folder(site).join("orders.db")),
-            Database::Postgres => DatabaseUrl::Postgres(format!(
-                "postgres://orders:{}@{}/orders",
-                self.token,
-                self.addresses.database(site)
-            )),
-        }
+            Database::Postgres => DatabaseUrl::Postgres(self.postgres_url(site))
+                .with_password(&self.password(Password::Orders)?),
+        })
+    }
+
+    /// The application's database on a cluster, without its password.
+    pub(super) fn postgres_url(&self, site: Site) -> String {
+        format!("postgres://orders@{}/orders", self.addresses.database(site))
+    }
+
+    /// The file of a password.
+    pub(super) fn password_file(&self, which: Password) -> PathBuf {
+        self.dir
+            .join("keys")
+            .join(format!("{}.password", which.role()))
+    }
+
+    /// A password of the database clusters.
+    pub fn password(&self, which: Password) -> Result<String, PartError> {
+        let path = self.password_file(which);
+        std::fs::read_to_string(&path).map_err(PartError::file("read", &path))
     }
 
     /// The data folder of a site's database cluster, if it has one.

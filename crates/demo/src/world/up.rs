@@ -34,8 +34,11 @@ pub struct Options {
 }
 
 /// Makes the sites' database clusters; whoever knows PostgreSQL does it.
-#[async_trait]
+#[async_trait(?Send)]
 pub trait Clusters: Sync {
+    /// Whether PostgreSQL's programs are there.
+    async fn available(&self) -> Result<(), PartError>;
+
     /// Makes and starts a primary at prod and a standby at dr.
     async fn make(&self, world: &World) -> Result<(), PartError>;
 }
@@ -54,6 +57,9 @@ impl World {
                 option: "dir",
                 why: format!("{} holds a world already", dir.display()),
             });
+        }
+        if options.database == Database::Postgres {
+            clusters.available().await?;
         }
         std::fs::create_dir_all(&dir).map_err(PartError::file("create", &dir))?;
         let addresses = Addresses::free()?;

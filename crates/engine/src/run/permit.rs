@@ -64,12 +64,16 @@ fn not_worse(used: Option<&RecoveryPoint>, accepted: Option<&RecoveryPoint>) -> 
     }
 }
 
-/// Whether what was seen just now still includes the accepted recovery point, as far as that can be compared.
+/// Whether what was seen just now still includes the accepted recovery point, as far as that can be compared. A copy
+/// that the loss cut short has other content than any recovery point; what it had proven before stays proven.
 fn still_reached(acceptance: &Acceptance, step: &Step, seen: &Output) -> bool {
     let accepted = step
         .subject
         .component()
         .and_then(|store| acceptance.points.get(store)?.as_ref());
+    if let Some(reached) = accepted.and_then(|accepted| seen.recovers(accepted)) {
+        return reached;
+    }
     match (accepted, &seen.position) {
         (Some(accepted), Some(now)) => now.covers(&accepted.position) != Some(false),
         _ => true,

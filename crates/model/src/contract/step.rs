@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, fmt};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    facts::Position,
+    facts::{Position, RecoveryPoint},
     goal::{Goal, Subject, Weights},
 };
 use crate::{ComponentId, Epoch, KindName, RepositoryId, SiteId, Span, StepId};
@@ -105,6 +105,28 @@ pub struct Output {
     pub position: Option<Position>,
     /// Addresses, counts, names: for later steps and for the report. No secrets.
     pub values: BTreeMap<String, String>,
+}
+
+const RECOVERY_SOURCE: &str = "recovery-source";
+const RECOVERY_AT: &str = "recovery-taken-at-us";
+
+impl Output {
+    /// A recovery point as values.
+    #[must_use]
+    pub fn of_recovery(point: &RecoveryPoint) -> [(String, String); 2] {
+        [
+            (RECOVERY_SOURCE.to_owned(), point.source.to_string()),
+            (RECOVERY_AT.to_owned(), point.taken_at.0.to_string()),
+        ]
+    }
+
+    /// Whether these values name a recovery point that is not older than this one; none if they name none.
+    #[must_use]
+    pub fn recovers(&self, wanted: &RecoveryPoint) -> Option<bool> {
+        let source = self.values.get(RECOVERY_SOURCE)?;
+        let taken_at: i64 = self.values.get(RECOVERY_AT)?.parse().ok()?;
+        Some(source == wanted.source.as_str() && taken_at >= wanted.taken_at.0)
+    }
 }
 
 /// One output as handed to an action.

@@ -1,0 +1,78 @@
+//! What people type at a world from `demo up`, in one world: each refusal, and the way back after a loss.
+
+use std::time::Duration;
+
+use mainstay_demo::world::Site;
+
+use crate::support::Stage;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn refusals_a_broken_site_a_second_mover_and_a_returned_site() {
+    let mut stage = Stage::up().await;
+
+    // A forced move without an acceptance.
+    let refused = stage.verb(&["failover", "--to", "dr", "--yes"]).await;
+    assert_eq!(refused.exit, Some(3), "{}", refused.why());
+    let words = refused.why();
+    assert!(words.contains("--accept-loss"), "{words}");
+    assert!(words.contains("loss bound"), "{words}");
+    stage.serves(Site::Prod).await;
+
+    // Without a terminal and without a yes nothing happens.
+    let refused = stage.verb(&["switchover", "--to", "dr"]).await;
+    assert_eq!(refused.exit, Some(2), "{}", refused.why());
+
+    // Two movers: one moves, the other is refused.
+    let first = stage
+        .world
+        .start_verb(&["switchover", "--to", "dr", "--yes"])
+        .unwrap();
+    let second = stage
+        .world
+        .start_verb(&["switchover", "--to", "dr", "--yes"])
+        .unwrap();
+    let (first, second) = tokio::join!(first.end(), second.end());
+    let mut exits = [first.unwrap().exit, second.unwrap().exit];
+    exits.sort_unstable();
+    assert_eq!(exits, [Some(0), Some(3)]);
+    stage.serves(Site::Dr).await;
+    stage.nothing_lost(Site::Dr).await;
+    stage.done(&["reprotect", "prod", "--yes"]).await;
+    stage.well().await;
+
+    // A planned move to a site that is broken: refused or aborted, and the primary serves on.
+    stage.world.break_site(Site::Prod).unwrap();
+    let aborted = stage.verb(&["switchover", "--to", "prod", "--yes"]).await;
+    assert!(matches!(aborted.exit, Some(1 | 3)), "{}", aborted.why());
+    stage.serves(Site::Dr).await;
+    stage.nothing_lost(Site::Dr).await;
+    stage.world.heal(Site::Prod).await.unwrap();
+    stage.well().await;
+
+    // The active site is lost; a person accepts the loss.
+    stage.world.break_site(Site::Dr).unwrap();
+    stage
+        .done(&["failover", "--to", "prod", "--accept-loss", "10m", "--yes"])
+        .await;
+    stage.serves(Site::Prod).await;
+
+    // It returns, and serves nothing until it was reprotected.
+    stage.world.heal(Site::Dr).await.unwrap();
+    for _ in 0..20 {
+        for replica in stage.world.addresses.replicas(Site::Dr) {
+            assert!(
+                tokio::net::TcpStream::connect(replica).await.is_err(),
+                "{replica} serves"
+            );
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let status = stage.verb(&["status"]).await.value;
+    let sites = status["sites"].as_array().unwrap();
+    let dr = sites.iter().find(|row| row["site"] == "dr").unwrap();
+    assert_eq!(dr["standing"], "quarantined");
+    let refused = stage.verb(&["switchover", "--to", "dr", "--yes"]).await;
+    assert_eq!(refused.exit, Some(3), "{}", refused.why());
+    stage.done(&["reprotect", "dr", "--yes"]).await;
+    stage.well().await;
+}

@@ -1,0 +1,7 @@
+//! Mainstay's verbs against the demo's world: real processes, real kills, real signals.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+mod by_hand;
+mod crash;
+mod support;

@@ -1,0 +1,108 @@
+//! A world for one test, taken down at its end whatever that is.
+
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use mainstay_demo::{
+    PartError,
+    load::{List, Window, audit},
+    world::{Answer, Clusters, Database, Options, Site, Watch, World},
+};
+
+pub(crate) struct Stage {
+    pub(crate) world: World,
+    folder: tempfile::TempDir,
+}
+
+struct None;
+
+#[async_trait(?Send)]
+impl Clusters for None {
+    async fn available(&self) -> Result<(), PartError> {
+        Ok(())
+    }
+    async fn make(&self, _: &World) -> Result<(), PartError> {
+        Ok(())
+    }
+}
+
+impl Stage {
+    /// Two sites under load; nobody watches.
+    pub(crate) async fn up() -> Self {
+        let folder = tempfile::Builder::new()
+            .prefix("mainstay-")
+            .tempdir()
+            .unwrap();
+        let options = Options {
+            dir: folder.path().join("w"),
+            program: env!("CARGO_BIN_EXE_mainstay").into(),
+            database: Database::Sqlite,
+            watch: Watch::Off,
+        };
+        let world = World::up(options, &None, &|_: &str| {}).await.unwrap();
+        let stage = Self { world, folder };
+        stage.well().await;
+        stage
+    }
+
+    pub(crate) async fn verb(&self, args: &[&str]) -> Answer {
+        self.world.verb(args).await.unwrap()
+    }
+
+    /// The verb must succeed.
+    pub(crate) async fn done(&self, args: &[&str]) -> Answer {
+        let answer = self.verb(args).await;
+        assert_eq!(answer.exit, Some(0), "{args:?}: {}", answer.why());
+        answer
+    }
+
+    /// Waits until `mainstay status` finds nothing wrong.
+    pub(crate) async fn well(&self) {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        loop {
+            let status = self.verb(&["status"]).await;
+            if status.value["ok"] == true {
+                return;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "not well: {}",
+                status.value["wrong"]
+            );
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Waits until a site has served a write that was sent from now on.
+    pub(crate) async fn serves(&self, site: Site) {
+        let list = || List::read(&self.world.acks()).unwrap();
+        let last = list().acks().map(|ack| ack.acked_us).max().unwrap_or(0);
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while list().first_served(last, Some(site.name())).is_none() {
+            assert!(Instant::now() < deadline, "{site} does not serve");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Nothing that was acknowledged is missing at a site.
+    pub(crate) async fn nothing_lost(&self, site: Site) {
+        let database = self.world.database_url(site).unwrap();
+        let files = self.world.files(site);
+        let found = audit(&self.world.acks(), Window::ALWAYS, &database, &files)
+            .await
+            .unwrap();
+        assert!(found.acknowledged > 0);
+        assert_eq!(found.lost, [], "of {}", found.acknowledged);
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        let _ = self.world.down();
+        if std::thread::panicking() {
+            // What it left behind explains the failure.
+            let kept = std::mem::replace(&mut self.folder, tempfile::tempdir().unwrap()).keep();
+            eprintln!("the world is kept in {}", kept.display());
+        }
+    }
+}
