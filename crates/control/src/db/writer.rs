@@ -9,6 +9,7 @@ use std::{
         mpsc,
     },
     thread,
+    time::Duration,
 };
 
 use rusqlite::{Connection, hooks::Wal};
@@ -21,8 +22,10 @@ use super::{
 
 /// The most jobs in one transaction, so that the first does not wait for ever.
 const GROUP: usize = 512;
-/// Pages in the write-ahead log after which the writer moves them into the database.
+/// Pages in the write-ahead log after which they are moved into the database.
 const CHECKPOINT_PAGES: i32 = 4000;
+/// A busy writer's log is not moved more often than this.
+const CHECKPOINT_PAUSE: Duration = Duration::from_secs(1);
 
 /// What the writer did so far.
 #[derive(Debug, Default)]
@@ -110,16 +113,19 @@ impl Db {
             }))
             .map_err(|source| DbError::sql(path, source))?;
         let reader = open::connect(path)?;
+        let (full, fulls) = mpsc::sync_channel(1);
         let (queue, jobs) = mpsc::channel();
         let stats = Arc::new(Stats::default());
         let thread = Writer {
             path: path.to_path_buf(),
             connection: writer,
             log_pages,
+            full,
             stats: Arc::clone(&stats),
             slow,
         }
         .start(jobs)?;
+        start_checkpoints(path, fulls, Arc::clone(&stats))?;
         Ok(Self {
             path: path.to_path_buf(),
             queue: Some(queue),
@@ -209,6 +215,7 @@ struct Writer {
     path: PathBuf,
     connection: Connection,
     log_pages: Arc<AtomicI32>,
+    full: mpsc::SyncSender<()>,
     stats: Arc<Stats>,
     slow: SlowSync,
 }
@@ -263,17 +270,39 @@ impl Writer {
         Ok(())
     }
 
-    /// Keeps the log short. After the acknowledgements, so that nobody waits for it who need not.
+    /// Keeps the log short, without making anybody wait for it.
     fn checkpoint(&self) {
-        if self.log_pages.load(Ordering::Relaxed) < CHECKPOINT_PAGES {
-            return;
-        }
-        // A reader in the way makes it partial; the next one goes on from there.
-        let done = self
-            .connection
-            .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
-        if done.is_ok() {
-            self.stats.syncs.fetch_add(2, Ordering::Relaxed);
+        if self.log_pages.load(Ordering::Relaxed) >= CHECKPOINT_PAGES {
+            // One that is under way is enough.
+            let _ = self.full.try_send(());
         }
     }
+}
+
+/// Moves the log into the database on a connection of its own, which holds up neither the writer nor readers. Ends
+/// with the writer.
+fn start_checkpoints(
+    path: &Path,
+    fulls: mpsc::Receiver<()>,
+    stats: Arc<Stats>,
+) -> Result<(), DbError> {
+    let connection = open::connect(path)?;
+    let work = move || {
+        while fulls.recv().is_ok() {
+            // A reader in the way makes it partial; the next one goes on from there.
+            let done = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+            if done.is_ok() {
+                stats.syncs.fetch_add(2, Ordering::Relaxed);
+            }
+            thread::sleep(CHECKPOINT_PAUSE);
+        }
+    };
+    let started = thread::Builder::new().name("sqlite-checkpoint".to_owned());
+    started
+        .spawn(work)
+        .map(|_| ())
+        .map_err(|source| DbError::Io {
+            path: path.to_path_buf(),
+            source,
+        })
 }

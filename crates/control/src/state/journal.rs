@@ -116,19 +116,22 @@ impl State {
             .write(move |c| {
                 let now = clock::now().0;
                 c.execute(
-                    "INSERT INTO runs (run, parent, mode, by, runbook, runbook_hash, created,
+                    "INSERT INTO runs (run, parent, mode, by, runbook_hash, created,
                         updated, phase, head, head_hash)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8, 0, x'')",
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, 0, x'')",
                     params![
                         new.run.as_str(),
                         new.parent.as_ref().map(RunId::as_str),
                         mode,
                         new.by.as_str(),
-                        runbook,
                         new.hash.0,
                         now,
                         phase
                     ],
+                )?;
+                c.execute(
+                    "INSERT INTO runbooks (run, body) VALUES (?1, ?2)",
+                    params![new.run.as_str(), runbook],
                 )?;
                 marks::grant(c, &new.runbook)?;
                 append(c, &new.run, &entries)
@@ -187,7 +190,7 @@ impl State {
     /// The runbook of a run.
     pub fn runbook(&self, run: &RunId) -> Result<Arc<Runbook>, StateError> {
         let bytes = self.db.read(|c| {
-            c.prepare_cached("SELECT runbook FROM runs WHERE run = ?1")?
+            c.prepare_cached("SELECT body FROM runbooks WHERE run = ?1")?
                 .query_row([run.as_str()], |row| row.get::<_, Vec<u8>>(0))
                 .optional()
         })?;

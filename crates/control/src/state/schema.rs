@@ -13,7 +13,6 @@ pub(super) const SCHEMA: Schema = Schema {
             parent TEXT,
             mode TEXT NOT NULL,
             by TEXT NOT NULL,
-            runbook BLOB NOT NULL,
             runbook_hash TEXT NOT NULL,
             created INTEGER NOT NULL,
             updated INTEGER NOT NULL,
@@ -21,6 +20,8 @@ pub(super) const SCHEMA: Schema = Schema {
             head INTEGER NOT NULL,
             head_hash BLOB NOT NULL) WITHOUT ROWID;
         CREATE INDEX runs_by_time ON runs (created);
+        -- Beside the run and not in it: a row that grows with every entry must be small.
+        CREATE TABLE runbooks (run TEXT PRIMARY KEY REFERENCES runs, body BLOB NOT NULL);
         CREATE TABLE journal (
             run TEXT NOT NULL REFERENCES runs,
             seq INTEGER NOT NULL,
