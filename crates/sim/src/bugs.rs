@@ -5,7 +5,7 @@ macro_rules! own {
     ($($bug:ident, $invariant:literal, $name:literal;)*) => {
         /// One of the simulator's own planted bugs.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        #[cfg_attr(not(feature = "planted-bugs"), expect(dead_code, reason = "planted only with the feature"))]
+        #[cfg_attr(not(feature = "planted-bugs"), allow(dead_code, reason = "planted only with the feature"))]
         pub(crate) enum Own { $($bug,)* }
 
         /// Every one: the bug, the invariant that it breaks, its name.

@@ -9,6 +9,7 @@ use mainstay_sim::{Summary, replay, replay_every_entry, simulate};
 
 /// Plays seeded disasters against the real planner, engine and journal.
 #[derive(Debug, Parser)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 #[command(name = "mainstay-sim", version)]
 struct Args {
     /// How many seeds to play

@@ -14,6 +14,10 @@ use crate::{
 
 /// Which stories a seed tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(
+    not(feature = "planted-bugs"),
+    allow(dead_code, reason = "some mixes are for hunting planted bugs")
+)]
 pub(crate) enum Mix {
     /// Whatever comes up.
     #[default]

@@ -219,7 +219,10 @@ impl Maker {
 
     fn stores(&mut self, dice: &mut Dice) {
         let count = dice.between(1, 3);
-        for named in ["ledger", "files", "queue"].iter().take(count as usize) {
+        for named in ["ledger", "files", "queue"]
+            .iter()
+            .take(usize::try_from(count).unwrap_or(0))
+        {
             let kind = if dice.chance(600) { STRICT } else { LOOSE };
             let lease = dice
                 .chance(600)
@@ -259,8 +262,8 @@ impl Maker {
     fn workloads(&mut self, dice: &mut Dice, spread: bool) {
         let count = dice.between(u64::from(spread), 3);
         let names: Vec<ComponentId> = self.file.stores.keys().cloned().collect();
-        for at in 0..count as usize {
-            let named = ["web", "api", "jobs"][at];
+        for at in 0..usize::try_from(count).unwrap_or(0) {
+            let called = ["web", "api", "jobs"][at];
             let scheduler = at == 2;
             let mut uses: Vec<ComponentId> =
                 names.iter().filter(|_| dice.chance(700)).cloned().collect();
@@ -274,7 +277,7 @@ impl Maker {
             };
             let after = at == 1 && dice.chance(600);
             let workload = Workload {
-                declared: self.declared(named, Class::Workload, "app"),
+                declared: self.declared(called, Class::Workload, "app"),
                 role: if scheduler {
                     WorkloadRole::Scheduler
                 } else {
@@ -291,8 +294,8 @@ impl Maker {
                 objectives: objectives(),
             };
             let home = self.home();
-            self.file.placement.insert(name(named), home);
-            self.file.workloads.insert(name(named), workload);
+            self.file.placement.insert(name(called), home);
+            self.file.workloads.insert(name(called), workload);
         }
         // Sometimes the first workload serves at two sites, with one writer behind both.
         if count > 0 && (dice.chance(150) || spread) {

@@ -140,8 +140,8 @@ impl World {
         let mut sites = BTreeMap::new();
         let mut controls = Vec::new();
         for other in 0..=mover {
-            let watches = watched.iter().any(|name| self.topology.site(name) == other);
-            if other == observer || watches {
+            let is_watched = watched.iter().any(|name| self.topology.site(name) == other);
+            if other == observer || is_watched {
                 continue;
             }
             let up = self

@@ -156,6 +156,7 @@ impl World {
     }
 
     /// Sends a message.
+    #[expect(clippy::needless_pass_by_value, reason = "a message is given away")]
     pub(crate) fn send(&mut self, from: usize, to: usize, msg: Msg) {
         for delay in self.net.send(from, to, &mut self.dice) {
             self.at(self.now + delay, Ev::Arrive(to, msg.clone()));

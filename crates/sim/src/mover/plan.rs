@@ -259,8 +259,8 @@ impl World {
         let mode = runbook.mode;
         let now = self.mover_now();
         self.trace.say(self.now, || words(&runbook));
-        let made = Run::create_with(Arc::clone(&runbook), created, now, self.options.engine);
-        let Ok(run) = made else {
+        let fresh = Run::create_with(Arc::clone(&runbook), created, now, self.options.engine);
+        let Ok(run) = fresh else {
             self.checks
                 .fail(self.now, "I19", "a fresh runbook made no run".to_owned());
             return;

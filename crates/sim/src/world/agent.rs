@@ -33,6 +33,10 @@ fn cause(code: &str, retry: Retry) -> Cause {
     }
 }
 
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "one of several answers that share a type"
+)]
 fn running(id: &EffectId) -> Reply {
     Ok(Progress::Running {
         handle: Handle(format!("agent:{id}")),
@@ -124,10 +128,10 @@ impl World {
                 return;
             }
             Admission::Known(Recorded::Answered(reply)) => reply,
-            Admission::Known(Recorded::Started) => match it.tasks.contains_key(&order.id) {
-                true => running(&order.id),
-                false => unknown("agent-restarted"),
-            },
+            Admission::Known(Recorded::Started) if it.tasks.contains_key(&order.id) => {
+                running(&order.id)
+            }
+            Admission::Known(Recorded::Started) => unknown("agent-restarted"),
             Admission::Superseded(_) => not_done("executor-superseded", Retry::Useless),
             Admission::Stale(floor) => Err(ActError::StaleEpoch(floor)),
             Admission::Held(..) => not_done("quarantined", Retry::Useless),

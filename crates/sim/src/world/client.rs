@@ -17,7 +17,7 @@ pub(crate) struct Taken {
     pub(crate) source: usize,
     pub(crate) content: Vec<u32>,
     pub(crate) mark: mainstay_model::Mark,
-    pub(crate) taken_at: mainstay_model::Timestamp,
+    pub(crate) dated: mainstay_model::Timestamp,
     pub(crate) changes: u64,
 }
 
@@ -137,7 +137,7 @@ impl World {
             source,
             content: Vec::new(),
             mark: self.stores[store].at[source].mark.clone(),
-            taken_at,
+            dated: taken_at,
             changes: self.stores[store].at[site].changes,
         };
         self.at(read, Ev::CopyRead(Box::new(taken)));
@@ -160,7 +160,7 @@ impl World {
     /// The copy is verified and put in its place, if nothing has happened to the store meanwhile.
     pub(super) fn copy_done(&mut self, mut taken: Taken) {
         if self.has(Own::CopyDatedLate) {
-            taken.taken_at = self.sites[taken.site].clock.wall(self.now);
+            taken.dated = self.sites[taken.site].clock.wall(self.now);
         }
         let replica = &mut self.stores[taken.store].at[taken.site];
         replica.copying = false;
@@ -176,7 +176,7 @@ impl World {
                 source,
                 content,
                 mark,
-                taken_at,
+                dated: taken_at,
                 ..
             } = taken;
             self.install(store, site, source, content, mark, taken_at);

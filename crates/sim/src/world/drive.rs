@@ -14,6 +14,10 @@ use super::{
 };
 use crate::{bugs::Own, clock::MS, topology::STRICT};
 
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "one of several answers that share a type"
+)]
 fn done() -> Reply {
     Ok(Progress::Done(Output::default()))
 }
@@ -77,6 +81,10 @@ impl World {
         }
     }
 
+    #[expect(
+        clippy::unnecessary_wraps,
+        reason = "one of several answers that share a type"
+    )]
     fn seal(&mut self, store: usize, site: usize, epoch: Epoch) -> Reply {
         let replica = &mut self.stores[store].at[site];
         if replica.access == Access::Open {
