@@ -68,6 +68,7 @@ struct At {
 }
 
 /// A failure in the demo's own words.
+#[expect(clippy::needless_pass_by_value, reason = "handed to `map_err`")]
 pub(crate) fn failed(error: PartError) -> Failure {
     Failure::new(error.code(), format!("failed to {error}"))
 }
@@ -78,7 +79,7 @@ pub(crate) async fn run(args: DemoArgs, _: &Global, out: &Output) -> Result<Exit
     };
     match what {
         What::Up(args) => up(args, out).await,
-        What::Status(place) => status(&open(&place)?, out),
+        What::Status(place) => Ok(status(&open(&place)?, out)),
         What::Break(at) => {
             let count = open(&at.place)?.break_site(at.site).map_err(failed)?;
             let site = at.site;
@@ -136,7 +137,7 @@ async fn up(args: UpArgs, out: &Output) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-fn status(world: &World, out: &Output) -> Result<Exit, Failure> {
+fn status(world: &World, out: &Output) -> Exit {
     let mut dead = false;
     for Presence {
         site,
@@ -145,22 +146,22 @@ fn status(world: &World, out: &Output) -> Result<Exit, Failure> {
     } in world.presence()
     {
         let name = site.map_or("beside", Site::name);
-        let parts: Vec<String> = parts
+        let told: Vec<String> = parts
             .iter()
             .map(|part| {
                 dead |= !part.lives;
-                let word = if part.lives { "runs" } else { "is dead" };
-                format!("{} {word} (pid {})", part.part, part.pid)
+                let state = if part.lives { "runs" } else { "is dead" };
+                format!("{} {state} (pid {})", part.part, part.pid)
             })
             .collect();
         out.line(format!(
             "{name:<8} {processes} processes; {}",
-            parts.join(", ")
+            told.join(", ")
         ));
     }
     out.line(format!(
         "next: cd {} && mainstay status",
         world.dir.display()
     ));
-    Ok(if dead { Exit::Exceptions } else { Exit::Done })
+    if dead { Exit::Exceptions } else { Exit::Done }
 }

@@ -84,8 +84,7 @@ fn proposed(proposal: &Proposal, out: &Output) -> String {
     let evidence = proposal
         .evidence
         .iter()
-        .map(|line| format!("\n    {line}"))
-        .collect::<String>();
+        .fold(String::new(), |all, line| all + "\n    " + line);
     format!(
         "{} `{}`{why}{evidence}",
         out.paint(Tone::Strong, "next:"),

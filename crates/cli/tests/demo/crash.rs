@@ -100,10 +100,10 @@ async fn moved(stage: &mut Stage, verb: &[&str], kills: u32) -> (End, u32) {
         let runs = stage.done(&["run", "list"]).await.value;
         let phase = runs[0]["phase"].as_str().unwrap_or("none").to_owned();
         let newest = runs[0]["run"].as_str().unwrap_or_default().to_owned();
-        println!(
+        say(&format!(
             "{} {attempt}: exit {:?}, run {newest} {phase}",
             verb[0], answer.exit
-        );
+        ));
         let ours = runs[0]["mode"] == verb[0];
         match phase.as_str() {
             "succeeded" if ours => return (End::There, used),
@@ -194,6 +194,17 @@ async fn nothing_was_done_twice(stage: &Stage) {
                 }
             }
         }
-        println!("{site}: {} orders were carried out, each once", done.len());
+        say(&format!(
+            "{site}: {} orders were carried out, each once",
+            done.len()
+        ));
     }
+}
+
+#[expect(
+    clippy::print_stdout,
+    reason = "the test's own story, shown when it fails"
+)]
+fn say(line: &str) {
+    println!("{line}");
 }

@@ -75,10 +75,10 @@ impl Stage {
 
     /// Waits until a site has served a write that was sent from now on.
     pub(crate) async fn serves(&self, site: Site) {
-        let list = || List::read(&self.world.acks()).unwrap();
-        let last = list().acks().map(|ack| ack.acked_us).max().unwrap_or(0);
+        let read = || List::read(&self.world.acks()).unwrap();
+        let last = read().acks().map(|ack| ack.acked_us).max().unwrap_or(0);
         let deadline = Instant::now() + Duration::from_secs(30);
-        while list().first_served(last, Some(site.name())).is_none() {
+        while read().first_served(last, Some(site.name())).is_none() {
             assert!(Instant::now() < deadline, "{site} does not serve");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -102,7 +102,10 @@ impl Drop for Stage {
         if std::thread::panicking() {
             // What it left behind explains the failure.
             let kept = std::mem::replace(&mut self.folder, tempfile::tempdir().unwrap()).keep();
-            eprintln!("the world is kept in {}", kept.display());
+            #[expect(clippy::print_stderr, reason = "shown when a test fails")]
+            {
+                eprintln!("the world is kept in {}", kept.display());
+            }
         }
     }
 }

@@ -37,9 +37,12 @@ pub(super) async fn play(stage: &mut Stage<'_>) -> Result<(ActResult, ActStory),
     tokio::time::sleep(LEFT).await;
     let before = runs::show(stage.world, None).await?;
     let resumed = now();
-    stage.line(format!("mainstay run resume {}", before.run));
-    stage.world.do_verb(&["run", "resume", &before.run]).await?;
-    let run = runs::show(stage.world, Some(&before.run)).await?;
+    stage.line(format!("mainstay run resume {}", before.name));
+    stage
+        .world
+        .do_verb(&["run", "resume", &before.name])
+        .await?;
+    let run = runs::show(stage.world, Some(&before.name)).await?;
     let first = stage.served(Site::Prod, command).await?;
     stage.peace().await;
     let mark = |at_us, kind, label: &str| Landmark {

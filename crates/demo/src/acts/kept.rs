@@ -17,7 +17,7 @@ pub(super) struct Kept {
 
 impl Kept {
     /// The begin of the act that is being played.
-    pub(super) fn from_us(&self) -> u64 {
+    pub(super) fn began_us(&self) -> u64 {
         self.from_us
     }
 

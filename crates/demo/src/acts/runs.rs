@@ -11,7 +11,8 @@ use crate::world::World;
 /// A run, as far as the acts need it. Times are microseconds since the epoch.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Run {
-    pub(super) run: String,
+    #[serde(rename = "run")]
+    pub(super) name: String,
     pub(super) phase: String,
     pub(super) estimate_s: f64,
     pub(super) reported_loss_bound_s: Option<f64>,

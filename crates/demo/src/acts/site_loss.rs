@@ -36,7 +36,7 @@ pub(super) async fn play(stage: &mut Stage<'_>) -> Result<(ActResult, ActStory),
     let run = runs::show(stage.world, acted.get("run").and_then(Value::as_str)).await?;
     if !run.succeeded() {
         return Err(PartError::Verb {
-            line: format!("run {}", run.run),
+            line: format!("run {}", run.name),
             why: format!("the failover ended as {}", run.phase),
             logs: stage.world.logs(),
         });

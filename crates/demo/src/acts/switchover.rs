@@ -61,7 +61,7 @@ pub(super) async fn measured(
     landmarks: &[Landmark],
 ) -> Result<(ActResult, ActStory), PartError> {
     let window = Window {
-        from_us: stage.kept.from_us(),
+        from_us: stage.kept.began_us(),
         to_us: now(),
     };
     let found = stage.kept.audit(stage.world, to, window.to_us).await?;

@@ -75,7 +75,7 @@ impl World {
             let (from, to) = (self.folder(site), self.lost_folder(site));
             std::fs::rename(&from, to).map_err(PartError::file("take away", &from))?;
         }
-        self.dead(left)?;
+        self.dead(&left)?;
         Ok(count)
     }
 
@@ -114,10 +114,10 @@ impl World {
 
     /// Kills every process of the world.
     pub fn down(&self) -> Result<(), PartError> {
-        self.dead(process::kill(&self.token, Which::All, || self.roots(None)))
+        self.dead(&process::kill(&self.token, Which::All, || self.roots(None)))
     }
 
-    fn dead(&self, left: Vec<Identity>) -> Result<(), PartError> {
+    fn dead(&self, left: &[Identity]) -> Result<(), PartError> {
         match left.first() {
             None => Ok(()),
             Some(one) => Err(self.not_up("down", format!("process {} does not die", one.pid))),
