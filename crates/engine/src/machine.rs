@@ -370,11 +370,7 @@ fn acted(at: Place, said: Said, about: &About) -> Result<Next, Unexpected> {
             at.to(Stage::Acting, Task::Act)
         }
         // A poll that fails says nothing about the operation. It is repeated while there is time.
-        Said::Unknown
-            if matches!(at.stage, Stage::Polling | Stage::Recalling)
-                && (about.goals || about.handle)
-                && !about.late =>
-        {
+        Said::Unknown if matches!(at.stage, Stage::Polling | Stage::Recalling) && !about.late => {
             at.to(at.stage, Task::PollAgain)
         }
         Said::Unknown => settle(at, about),
@@ -417,8 +413,6 @@ fn resumed(at: Place, about: &About) -> Result<Next, Unexpected> {
         Stage::Acting if about.bugs.has(Bug::ActAgainOnResume) => {
             Ok(at.to(Stage::Acting, Task::Repeat))
         }
-        // Nobody can see whether it happened, but the agent's own journal may know.
-        Stage::Acting if !about.goals && !about.leaving => Ok(at.to(Stage::Recalling, Task::Poll)),
         Stage::Acting => Ok(settle(at, about)),
         Stage::Polling | Stage::Recalling => Ok(at.to(Stage::Recalling, Task::Poll)),
         Stage::Confirming => Ok(at.look(Look::After, Pause::None)),

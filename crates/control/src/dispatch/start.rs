@@ -3,12 +3,10 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use futures::future::join_all;
 use mainstay_driver::Driver;
 use mainstay_engine::{Approval, Created, Event, Illegal, Limits, Run, RunPhase};
 use mainstay_model::{
-    Body, ExecutorEpoch, Idempotence, Kinds, Necessity, PersonId, PlanFile, RunId, Runbook, SiteId,
-    StepId,
+    Body, Idempotence, Kinds, Necessity, PersonId, PlanFile, RunId, Runbook, SiteId, StepId,
 };
 use tokio::{
     sync::{broadcast, mpsc, oneshot},
@@ -179,7 +177,6 @@ pub async fn resume(
 ) -> Result<RunHandle, DispatchError> {
     let hands = hands(desk, &lock);
     let state = Arc::clone(&desk.state);
-    introduce(desk, lock.executor()).await;
     resume_with(state, hands, Some(lock), run, by, first, options).await
 }
 
@@ -266,21 +263,6 @@ fn hands(desk: &Desk, lock: &MoverLock) -> Hands {
         .map(|(site, remote)| (site, Arc::new(remote) as Arc<dyn Driver>))
         .collect();
     Hands::new(desk.kinds.clone(), sites)
-}
-
-/// Lets every agent hear of this executor, so that nothing which an older one sent can still arrive: from here on an
-/// order that an agent does not know was never carried out.
-async fn introduce(desk: &Desk, executor: ExecutorEpoch) {
-    let hellos = desk.agents().map(|(_, agent)| async move {
-        let heard = agent
-            .within(HELLO)
-            .observe(Vec::new(), Some(executor))
-            .await;
-        if let Err(error) = heard {
-            tracing::debug!(%error, "an agent does not hear of the executor yet");
-        }
-    });
-    join_all(hellos).await;
 }
 
 /// The agents of all sites at which something required is to be done.
