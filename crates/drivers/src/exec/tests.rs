@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::{ExecDriver, ExecKind, NAME};
 use crate::shared::{
     now,
-    testing::{act, code, declared, facts, home, plan, scope, site},
+    testing::{act, code, conforms, declared, facts, home, plan, scope, site},
 };
 
 struct World {
@@ -88,6 +88,30 @@ async fn programs_operate_a_workload() {
     }
     assert_eq!(world.seen().await.workload.unwrap().running, Some(0));
     assert_eq!(code(world.ask(Op::Rebind).await), "unsupported");
+}
+
+#[tokio::test]
+async fn it_keeps_the_drivers_contract() {
+    let world = World::new(json!({
+        "start": sh("touch up"),
+        "stop": sh("rm -f up"),
+        "running": sh("test -e up"),
+        "ready": sh("test -e up"),
+    }));
+    let declared = world
+        .plan
+        .workloads
+        .values()
+        .next()
+        .unwrap()
+        .declared
+        .clone();
+    for (op, is) in [
+        (Op::Start, Predicate::Ready(1)),
+        (Op::Stop, Predicate::Stopped),
+    ] {
+        conforms(ExecKind, world.driver(), &declared, "a", op, is).await;
+    }
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@ use serde_json::json;
 use super::{FilesDriver, FilesKind, NAME};
 use crate::shared::{
     now,
-    testing::{act, code, declared, facts, fenced, home, order, plan, scope, site},
+    testing::{act, code, conforms, declared, facts, fenced, home, order, plan, scope, site},
 };
 
 /// Two sites on one disk.
@@ -159,6 +159,27 @@ async fn a_switchover_there_and_back_loses_nothing() {
     assert_eq!(world.read("a", "t01/one"), None);
     assert_eq!(world.read("a", "t02/two").unwrap(), "two");
     assert_eq!(world.read("a", "t03/three").unwrap(), "three");
+}
+
+#[tokio::test]
+async fn it_keeps_the_drivers_contract() {
+    let world = World::started().await;
+    let declared = world.plan.stores.values().next().unwrap().declared.clone();
+    let copies = |of: &str| Predicate::Copies {
+        of: site(of),
+        within: Span::MAX,
+    };
+    let of_b = Op::Rebuild { from: site("b") };
+    for (at, op, is) in [
+        ("b", from("a"), copies("a")),
+        ("a", Op::Seal(Epoch(1)), Predicate::Sealed(Epoch(1))),
+        ("b", Op::Promote(Epoch(2)), Predicate::Open(Epoch(2))),
+        ("a", of_b, copies("b")),
+        ("b", Op::Demote(Epoch(3)), Predicate::FencedBelow(Epoch(3))),
+        ("b", Op::Unseal(Epoch(4)), Predicate::Open(Epoch(4))),
+    ] {
+        conforms(FilesKind, world.driver(at), &declared, at, op, is).await;
+    }
 }
 
 #[tokio::test]

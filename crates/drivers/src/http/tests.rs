@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::{HttpDriver, HttpKind, NAME};
 use crate::shared::{
-    testing::{act, code, declared, facts, home, order, plan, scope, site, subject},
+    testing::{act, code, conforms, declared, facts, home, order, plan, scope, site, subject},
     testing_http::{Asked, serve},
 };
 
@@ -112,6 +112,23 @@ async fn it_tells_and_sees_that_it_was_heard() {
     );
     assert_eq!(asked("/start").body, r#"{"replicas":2}"#);
     assert!(!asked("/").head.contains("sesame"));
+}
+
+#[tokio::test]
+async fn it_keeps_the_drivers_contract() {
+    let (url, _) = service().await;
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("token"), "sesame").unwrap();
+    let declared = declared(Class::Workload, NAME, &[("a", options(&url))]);
+    for (op, is) in [
+        (Op::Hold, Predicate::Held),
+        (Op::Release, Predicate::Released),
+        (Op::Stop, Predicate::Stopped),
+        (Op::Start, Predicate::Ready(1)),
+    ] {
+        let driver = driver(&folder, options(&url));
+        conforms(HttpKind, driver, &declared, "a", op, is).await;
+    }
 }
 
 #[tokio::test]

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use super::{NAME, ProcessDriver, ProcessKind, identity::Identity, record::Record};
 use crate::shared::{
     Quarantine,
-    testing::{act, code, declared, facts, home_with, plan, site, subject},
+    testing::{act, code, conforms, declared, facts, home_with, plan, site, subject},
     testing_http::serve,
 };
 
@@ -124,6 +124,26 @@ async fn it_starts_and_stops_and_may_be_told_twice() {
         assert_eq!(counts(&agent).await, (0, 0));
     }
     assert!(processes.iter().all(|process| process.living().is_none()));
+}
+
+#[tokio::test]
+async fn it_keeps_the_drivers_contract() {
+    let world = World::new(sleeper());
+    let declared = world
+        .plan
+        .workloads
+        .values()
+        .next()
+        .unwrap()
+        .declared
+        .clone();
+    for (op, is) in [
+        (Op::Start, Predicate::Ready(2)),
+        (Op::Stop, Predicate::Stopped),
+    ] {
+        let agent = until_supervising(&world).await;
+        conforms(ProcessKind, agent, &declared, "a", op, is).await;
+    }
 }
 
 #[tokio::test]

@@ -1,14 +1,17 @@
 //! A plan file of two sites with one component, and orders for it, for the drivers' own tests.
 //! Must not be used outside tests.
 
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::Duration};
 
-use mainstay_driver::{ActError, Driver, Order, Progress};
+use mainstay_driver::{
+    ActError, Driver, Order, Progress,
+    conformance::{Case, check},
+};
 use mainstay_model::{
     Action, AgentId, Class, ComponentId, Control, Declared, Direction, EffectId, Epoch,
-    ExecutorEpoch, Facts, Fence, KindName, Objectives, OnLoss, Op, Output, PlanFile, Role, RunId,
-    Sample, Scope, Site, SiteId, Span, Standby, StepId, Store, Subject, Workload, WorkloadRole,
-    Writers,
+    ExecutorEpoch, Facts, Fence, Goal, Kind, KindName, Objectives, OnLoss, Op, Output, PlanFile,
+    Predicate, Role, RunId, Sample, Scope, Site, SiteId, Span, Standby, StepId, Store, Subject,
+    Workload, WorkloadRole, Writers,
 };
 use serde_json::Value;
 
@@ -211,4 +214,29 @@ pub(crate) fn code<T: std::fmt::Debug>(result: Result<T, ActError>) -> String {
         Err(ActError::StaleEpoch(epoch)) => format!("stale at {epoch}"),
         other => panic!("not refused: {other:?}"),
     }
+}
+
+/// Runs the contract's conformance suite: an order on a real instance whose goal does not hold yet.
+pub(crate) async fn conforms(
+    kind: impl Kind + 'static,
+    driver: impl Driver + 'static,
+    declared: &Declared,
+    at: &str,
+    op: Op,
+    is: Predicate,
+) {
+    let word = format!("{op:?}");
+    let name = kind.name();
+    let case = Case {
+        traits: kind.traits(declared),
+        kind: Arc::new(kind),
+        driver: Arc::new(driver),
+        action: order(name, at, op).action,
+        goal: Goal {
+            scope: scope(name, at),
+            is,
+        },
+        within: Duration::from_secs(30),
+    };
+    assert_eq!(check(&case).await, [], "{word} at {at}");
 }
