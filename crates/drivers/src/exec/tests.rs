@@ -166,10 +166,15 @@ async fn a_program_that_takes_too_long_is_killed_with_its_children() {
 
 #[tokio::test]
 async fn what_it_leaves_running_and_prints_without_end_holds_nothing_up() {
-    let script = "sleep 30 & yes | head -c 5000000; exit 0";
-    let world = World::new(json!({ "start": sh(script) }));
-    let output = world.ask(Op::Start).await.unwrap();
-    assert!(output.values["start"].len() <= 2000);
+    let script = "sleep 1000 & echo $! > child; yes | head -c 5000000; exit 0";
+    let mut start = sh(script);
+    start["timeout"] = json!("20s");
+    let world = World::new(json!({ "start": start }));
+    let outcome = world.ask(Op::Start).await;
+    let child = world.read("child").trim().parse().unwrap();
+    let child = rustix::process::Pid::from_raw(child).unwrap();
+    rustix::process::kill_process(child, rustix::process::Signal::KILL).unwrap();
+    assert!(outcome.unwrap().values["start"].len() <= 2000);
 }
 
 #[tokio::test]
