@@ -21,7 +21,7 @@ use crate::{
 /// How often commands of other processes are looked for.
 const COMMANDS: Duration = Duration::from_millis(200);
 /// At most so many events are made durable at once, so that the first does not wait for ever.
-const BATCH: usize = 256;
+const BATCH: usize = 32;
 
 /// What happens when only a person can move the run on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
