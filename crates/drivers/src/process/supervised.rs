@@ -14,7 +14,7 @@ use tokio::sync::{Mutex, MutexGuard};
 
 use super::{
     options::ProcessAt,
-    record::{Desired, Record},
+    record::{Desired, Record, Work},
 };
 use crate::shared::{Home, Locked};
 
@@ -95,6 +95,21 @@ impl Supervised {
         runtime.spawn(watch(weak));
     }
 
+    /// What died before or in a quarantine is not wanted any more: once the quarantine is over, another site may be
+    /// active, and what was wanted here before would run beside it (I1).
+    fn forget(&self, mut record: Record) {
+        if self.missing(&record).len() < self.at.instances().len() {
+            return;
+        }
+        record.desired = Desired::Stopped;
+        if record.work == Work::Released {
+            record.work = Work::Held;
+        }
+        if let Err(error) = record.write(&self.folder) {
+            tracing::warn!(component = %self.declared.name, %error, "cannot record that nothing should run");
+        }
+    }
+
     /// Starts again what should run and does not.
     async fn mend(&self) {
         let Ok(Some(mut turn)) = self.turn().await else {
@@ -103,7 +118,11 @@ impl Supervised {
         let Ok(mut record) = Record::read(&self.folder) else {
             return;
         };
-        if record.desired == Desired::Stopped || self.home.place.quarantine.active() {
+        if record.desired == Desired::Stopped {
+            return;
+        }
+        if self.home.place.quarantine.active() {
+            self.forget(record);
             return;
         }
         let mut mended = Vec::new();

@@ -288,6 +288,27 @@ async fn nothing_is_started_in_quarantine() {
     assert_eq!(counts(&agent).await.0, 0);
 }
 
+/// A site that died, came back and was reprotected must not do again what it did before: another site does it now.
+#[tokio::test]
+async fn what_died_before_a_quarantine_is_not_started_after_it() {
+    let world = World::new(sleeper());
+    let agent = world.agent();
+    ask(&agent, Op::Start).await.unwrap();
+    world.quarantine.0.store(true, Ordering::SeqCst);
+    for one in world.processes() {
+        if let Some(living) = one.living() {
+            living.signal(rustix::process::Signal::KILL);
+        }
+    }
+    until("nothing is wanted any more", async || {
+        Record::read(&world.state()).unwrap().desired == super::record::Desired::Stopped
+    })
+    .await;
+    world.quarantine.0.store(false, Ordering::SeqCst);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(counts(&agent).await.0, 0);
+}
+
 #[tokio::test]
 async fn a_start_that_fails_says_why_and_leaves_nothing() {
     let world = World::new(json!({
