@@ -309,3 +309,42 @@ async fn a_lease_is_free_only_when_all_of_its_holders_gave_it_back() {
     assert_eq!(give_back("two").await, 200);
     assert_eq!(ask(DR, 2, "three").await, 200);
 }
+
+#[tokio::test]
+async fn a_standby_keeps_its_copy_fresh_and_an_owner_copies_nothing() {
+    let (folder, world) = (tempfile::tempdir().unwrap(), World::new());
+    let mut plan = plan();
+    let copy = plan.stores.get_mut("ledger").unwrap().copy.as_mut();
+    copy.unwrap().every = Some(Span::from_millis(100));
+    let (_prod, owner) = agent_of(options(folder.path(), PROD, plan.clone()), &world).await;
+    let (_dr, standby) = agent_of(options(folder.path(), DR, plan), &world).await;
+    let point = |at: &str| world.place(at).recovery.map(|point| point.position);
+    world.change(PROD, |place| place.position = 8);
+    let waited = std::time::Instant::now();
+    while point(DR) != Some(Position::Counter(8)) {
+        assert!(
+            waited.elapsed() < Duration::from_secs(20),
+            "no copy was made"
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let ledger = component("ledger");
+    while !standby.status().await.unwrap().copies.contains_key(&ledger) {
+        assert!(waited.elapsed() < Duration::from_secs(20), "no report");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let report = standby.status().await.unwrap().copies[&ledger].clone();
+    assert_eq!((report.source, report.last_error), (Some(site(PROD)), None));
+    assert!(owner.status().await.unwrap().copies.is_empty());
+
+    // Once it owns the store, the copies end.
+    let promote = order(effect(1, 1), DR, "ledger", Op::Promote(Epoch(2)));
+    assert!(done(&standby.act(promote).await.unwrap()));
+    let copies = || {
+        let log = world.log.lock().unwrap();
+        log.iter().filter(|entry| *entry == "catchup dr").count()
+    };
+    let before = copies();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(copies(), before);
+}
