@@ -35,6 +35,8 @@ pub struct Host {
     pub tokens: Vec<(EffectId, Option<Fence>)>,
     /// The entry that recorded each intent.
     intents: BTreeMap<(StepId, Direction, u32), usize>,
+    /// The entry that holds the end of each action.
+    answers: BTreeMap<(StepId, Direction, u32), usize>,
     /// The invariants that were seen broken.
     pub broken: BTreeSet<&'static str>,
 }
@@ -63,6 +65,7 @@ impl Host {
             bugs,
             unseen: BTreeSet::new(),
             intents: BTreeMap::new(),
+            answers: BTreeMap::new(),
             tokens: Vec::new(),
             broken: BTreeSet::new(),
         };
@@ -231,9 +234,26 @@ impl Host {
         if let Some(event) = event {
             // An answer may come too late; a host drops it then.
             match self.run.handle(&event, self.now) {
-                Ok(()) => self.write(),
+                Ok(()) => {
+                    self.heard(&event);
+                    self.write();
+                }
                 Err(illegal) => assert_eq!(illegal.code(), "answer-not-awaited", "{event:?}"),
             }
+        }
+    }
+
+    /// Remembers which entry of the journal will hold the end of an action, if this is one.
+    fn heard(&mut self, event: &Event) {
+        if let Event::Acted {
+            step,
+            direction,
+            attempt,
+            outcome: ActOutcome::Done(_) | ActOutcome::NotDone { .. },
+        } = event
+        {
+            let entry = self.journal.len() + 1;
+            self.answers.insert((*step, *direction, *attempt), entry);
         }
     }
 
@@ -270,8 +290,18 @@ impl Host {
         };
         self.run = run;
         // Whatever had begun may have happened.
+        self.answers.retain(|_, entry| *entry <= written);
         for step in self.run.steps() {
-            if matches!(step.state, StepState::Started | StepState::UndoStarted) {
+            let attempt = match step.direction {
+                Direction::Forward => step.attempts,
+                Direction::Undo => step.undo_attempts,
+            };
+            let begun = matches!(step.state, StepState::Started | StepState::UndoStarted);
+            if begun
+                && !self
+                    .answers
+                    .contains_key(&(step.id, step.direction, attempt))
+            {
                 self.unseen.insert((step.id, step.direction));
             }
         }
