@@ -6,10 +6,12 @@ mod confirm;
 mod context;
 mod error;
 mod explain;
+mod live;
 mod output;
 mod progress;
 mod session;
 mod show;
+mod tree;
 mod verbs;
 
 use std::process::ExitCode;

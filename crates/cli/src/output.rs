@@ -6,7 +6,7 @@ use std::io::{IsTerminal, Write};
 use mainstay_model::Style;
 use serde::Serialize;
 
-use crate::error::Failure;
+use crate::{error::Failure, live::Live};
 
 /// Who reads the output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +23,7 @@ pub(crate) struct Output {
     reader: Reader,
     quiet: bool,
     colour: bool,
+    terminal: bool,
 }
 
 /// How a piece of text is meant.
@@ -54,7 +55,15 @@ impl Output {
             reader,
             quiet,
             colour,
+            terminal,
         }
+    }
+
+    /// Rows that may be drawn again and again: only where a person looks at a terminal that can.
+    pub(crate) fn live(&self) -> Option<Live> {
+        let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+        let looked_at = self.terminal && self.reader == Reader::Person && !self.quiet;
+        (looked_at && !dumb).then(Live::new)
     }
 
     /// Whether a program reads.

@@ -1,19 +1,39 @@
-//! A run as it happens: a line for each step that ends, elapsed time against the estimate, and how it ended.
+//! A run as it happens: a tree with a clock on a terminal, a line for each step that ends without one, and how it ended.
 //! Must not know how a run is executed.
 
-use std::{collections::BTreeMap, time::Instant};
+use std::time::Duration;
 
 use mainstay_control::dispatch::{Notice, RunHandle, StepNow};
-use mainstay_engine::{RunPhase, StepState};
-use mainstay_model::{Direction, Runbook, Span, StepId};
+use mainstay_engine::{Run, RunPhase, StepState};
+use mainstay_model::{Direction, Runbook, Span, StepId, Timestamp};
 use serde::Serialize;
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::{
+    context,
     error::{Exit, Failure},
+    live::Live,
     output::{Output, Tone},
-    show::rounded,
+    show::clock,
+    tree::{Detail, Picture},
 };
+
+/// How often the tree is drawn anew.
+const REDRAW: Duration = Duration::from_millis(100);
+
+/// When a run began, and the time it is held against.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Clock {
+    pub(crate) began: Timestamp,
+    pub(crate) objective: Span,
+}
+
+/// What is followed: a runbook, its clock, and what an earlier process has done of it.
+pub(crate) struct Followed<'a> {
+    pub(crate) runbook: &'a Runbook,
+    pub(crate) time: Clock,
+    pub(crate) past: Option<&'a Run>,
+}
 
 /// What a program reads once a run rests.
 #[derive(Serialize)]
@@ -30,69 +50,43 @@ struct Report<'a> {
     next: Option<&'a str>,
 }
 
-/// Shows a run until it rests, and gives the exit code.
+/// Shows a run until it rests, and gives the exit code. Ctrl-C pauses it; the dispatcher sees to that.
 pub(crate) async fn follow(
     mut handle: RunHandle,
-    runbook: &Runbook,
+    followed: &Followed<'_>,
     out: &Output,
 ) -> Result<Exit, Failure> {
-    let mut screen = Screen::new(runbook, out);
     let run = handle.run.clone();
-    out.progress(format!(
-        "run {run}: {} steps, estimate {}",
-        runbook.steps.len(),
-        rounded(runbook.estimate)
-    ));
+    let mut screen = Screen::new(run.as_str(), followed, out);
+    screen.begin();
+    let mut redraw = tokio::time::interval(REDRAW);
+    let mut stopped = Box::pin(context::stopped());
+    let mut interrupted = false;
     loop {
-        match handle.notices.recv().await {
-            Ok(notice) => screen.take(&notice),
-            // A slow terminal may miss lines, never the end.
-            Err(RecvError::Lagged(_)) => {}
-            Err(RecvError::Closed) => break,
+        tokio::select! {
+            notice = handle.notices.recv() => match notice {
+                Ok(notice) => screen.take(&notice),
+                // A slow terminal may miss lines, never the end.
+                Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => break,
+            },
+            _ = redraw.tick() => screen.draw(),
+            () = &mut stopped => {
+                interrupted = true;
+                stopped.set(context::stopped());
+                screen.interrupted();
+            }
         }
     }
     let phase = handle.rest().await.map_err(|error| {
+        screen.leave();
         Failure::new(error.code(), &error).next(format!("`mainstay run resume {run}` carries on"))
     })?;
-    let elapsed = Span::from(screen.began.elapsed());
-    let exit = exit_of(phase);
-    let next = next_of(phase);
-    out.value(&Report {
-        version: 1,
-        run: run.to_string(),
-        phase,
-        ok: exit == Exit::Done,
-        committed: screen.committed,
-        elapsed_s: elapsed.as_secs_f64(),
-        estimate_s: runbook.estimate.as_secs_f64(),
-        reported_loss_bound_s: bound(runbook),
-        steps: runbook.steps.len(),
-        next,
-    });
-    let tone = if exit == Exit::Done {
-        Tone::Good
-    } else {
-        Tone::Bad
+    let exit = match exit_of(phase) {
+        Exit::Waiting if interrupted => Exit::Interrupted,
+        exit => exit,
     };
-    let estimate = rounded(runbook.estimate);
-    out.line(out.paint(
-        tone,
-        &format!(
-            "run {run} {} in {} (estimate {estimate})",
-            word(phase),
-            rounded(elapsed)
-        ),
-    ));
-    for line in &screen.exceptions {
-        out.line(format!("  {line}"));
-    }
-    if let Some(next) = next {
-        out.line(format!(
-            "{} {}",
-            out.paint(Tone::Strong, "next:"),
-            next.replace("RUN", run.as_str())
-        ));
-    }
+    screen.end(phase, exit);
     Ok(exit)
 }
 
@@ -124,6 +118,7 @@ fn next_of(phase: RunPhase) -> Option<&'static str> {
         RunPhase::Retreated => Some("`mainstay run show RUN` says why; the primary is intact"),
         RunPhase::Cancelled => Some("`mainstay status`"),
         RunPhase::AwaitingApproval => Some("`mainstay run approve RUN`, by somebody else"),
+        RunPhase::Paused => Some("`mainstay run resume RUN` carries on"),
         _ => Some(
             "`mainstay run show RUN` says what it waits for; `mainstay run resume RUN` carries on",
         ),
@@ -148,54 +143,69 @@ pub(crate) fn word(phase: RunPhase) -> &'static str {
 
 struct Screen<'a> {
     out: &'a Output,
-    titles: BTreeMap<StepId, String>,
-    began: Instant,
+    run: String,
+    runbook: &'a Runbook,
+    picture: Picture<'a>,
+    live: Option<Live>,
+    time: Clock,
+    /// When this command took the run up: what it shows as elapsed without a terminal.
+    took_up: Timestamp,
     committed: bool,
     exceptions: Vec<String>,
 }
 
 impl<'a> Screen<'a> {
-    fn new(runbook: &Runbook, out: &'a Output) -> Self {
-        let titles = runbook
-            .steps
-            .iter()
-            .map(|step| (step.id, step.title()))
-            .collect();
+    fn new(run: &str, followed: &Followed<'a>, out: &'a Output) -> Self {
+        let (runbook, time) = (followed.runbook, followed.time);
+        let mut picture = Picture::new(run, runbook, time.began, time.objective);
+        if let Some(past) = followed.past {
+            picture.take_run(past);
+        }
         Self {
             out,
-            titles,
-            began: Instant::now(),
-            committed: false,
+            run: run.to_owned(),
+            runbook,
+            picture,
+            live: out.live(),
+            time,
+            took_up: context::now(),
+            committed: followed.past.is_some_and(Run::is_committed),
             exceptions: Vec::new(),
+        }
+    }
+
+    fn begin(&self) {
+        if self.live.is_none() {
+            self.out.progress(format!(
+                "run {}: {} steps, estimate {}",
+                self.run,
+                self.runbook.steps.len(),
+                clock(self.runbook.estimate),
+            ));
         }
     }
 
     fn take(&mut self, notice: &Notice) {
         match notice {
             Notice::Step(step) => self.step(step),
-            Notice::Phase(RunPhase::Retreating) => {
-                self.say(
-                    &self
-                        .out
-                        .paint(Tone::Warn, "retreating: undoing what was begun"),
-                );
+            Notice::Phase(phase) => {
+                self.picture.set_phase(*phase);
+                if *phase == RunPhase::Retreating {
+                    let text = "retreating: undoing what was begun";
+                    self.say(&self.out.paint(Tone::Warn, text));
+                }
             }
-            Notice::Phase(_) | Notice::Rests(_) => {}
+            Notice::Rests(phase) => self.picture.set_phase(*phase),
             Notice::Asked { step, question } => {
                 let title = self.title(*step);
-                self.say(&format!(
-                    "{} {title}: {}",
-                    self.out.paint(Tone::Warn, "asks"),
-                    question.text
-                ));
+                let asks = self.out.paint(Tone::Warn, "asks");
+                self.say(&format!("{asks} {title}: {}", question.text));
             }
             Notice::Committed => {
                 self.committed = true;
-                self.say(
-                    &self
-                        .out
-                        .paint(Tone::Strong, "commit: from here on only forward"),
-                );
+                self.picture.commit();
+                let text = "commit: from here on only forward";
+                self.say(&self.out.paint(Tone::Strong, text));
             }
             Notice::Refused(why) => {
                 self.say(&format!("{}: {why}", self.out.paint(Tone::Bad, "refused")));
@@ -204,6 +214,7 @@ impl<'a> Screen<'a> {
     }
 
     fn step(&mut self, step: &StepNow) {
+        self.picture.take(step);
         let Some((tone, word)) = ended(&step.state) else {
             return;
         };
@@ -214,7 +225,7 @@ impl<'a> Screen<'a> {
             ""
         };
         let took = match (step.started, step.ended) {
-            (Some(started), Some(ended)) => format!(" in {}", rounded(ended.since(started))),
+            (Some(started), Some(ended)) => format!(" in {}", clock(ended.since(started))),
             _ => String::new(),
         };
         let why = match &step.state {
@@ -228,25 +239,88 @@ impl<'a> Screen<'a> {
         if tone == Tone::Bad {
             self.exceptions.push(format!("{way}{title}{why}"));
         }
-        self.say(&format!(
-            "{way}{title}: {}{took}{why}",
-            self.out.paint(tone, word)
-        ));
+        // The tree shows what goes well; what does not stays on the screen as a line.
+        if self.live.is_none() || tone != Tone::Good {
+            let word = self.out.paint(tone, word);
+            self.say(&format!("{way}{title}: {word}{took}{why}"));
+        }
+    }
+
+    fn interrupted(&mut self) {
+        let text = "pausing: what runs is let finish; Ctrl-C again leaves at once";
+        self.say(&self.out.paint(Tone::Warn, text));
     }
 
     fn title(&self, step: StepId) -> String {
-        self.titles
-            .get(&step)
-            .cloned()
-            .unwrap_or_else(|| format!("step {}", step.0))
+        let step = self.runbook.steps.get(step.index());
+        step.map_or_else(|| "an unknown step".to_owned(), mainstay_model::Step::title)
     }
 
-    fn say(&self, line: &str) {
-        let elapsed = self.began.elapsed().as_secs_f64();
-        self.out.progress(format!(
-            "{} {line}",
-            self.out.paint(Tone::Dim, &format!("{elapsed:7.2}s"))
-        ));
+    fn say(&mut self, line: &str) {
+        let elapsed = context::now().since(self.took_up);
+        let elapsed = format!("{:>8}", clock(elapsed));
+        let line = format!("{} {line}", self.out.paint(Tone::Dim, &elapsed));
+        match &mut self.live {
+            Some(rows) => {
+                rows.above(&line);
+                self.draw();
+            }
+            None => self.out.progress(line),
+        }
+    }
+
+    fn draw(&mut self) {
+        if let Some(live) = &mut self.live {
+            let detail = Detail::Rows(live.rows());
+            let lines = self.picture.lines(context::now(), detail, self.out);
+            live.draw(&lines);
+        }
+    }
+
+    fn leave(&mut self) {
+        if let Some(live) = &mut self.live {
+            live.clear();
+        }
+    }
+
+    /// The last word: the whole tree where there is a terminal, how it ended, and what to type next.
+    fn end(&mut self, phase: RunPhase, exit: Exit) {
+        let run = &self.run;
+        let (out, elapsed) = (self.out, context::now().since(self.time.began));
+        self.picture.set_phase(phase);
+        if let Some(live) = &mut self.live {
+            live.clear();
+            for line in self.picture.lines(context::now(), Detail::All, out) {
+                out.line(line);
+            }
+        }
+        let next = next_of(phase).map(|next| next.replace("RUN", run));
+        out.value(&Report {
+            version: 1,
+            run: run.clone(),
+            phase,
+            ok: exit == Exit::Done,
+            committed: self.committed,
+            elapsed_s: elapsed.as_secs_f64(),
+            estimate_s: self.runbook.estimate.as_secs_f64(),
+            reported_loss_bound_s: bound(self.runbook),
+            steps: self.runbook.steps.len(),
+            next: next.as_deref(),
+        });
+        let tone = if exit == Exit::Done {
+            Tone::Good
+        } else {
+            Tone::Bad
+        };
+        let (took, estimate) = (clock(elapsed), clock(self.runbook.estimate));
+        let text = format!("run {run} {} in {took} (estimate {estimate})", word(phase));
+        out.line(out.paint(tone, &text));
+        for line in &self.exceptions {
+            out.line(format!("  {line}"));
+        }
+        if let Some(next) = next {
+            out.line(format!("{} {next}", out.paint(Tone::Strong, "next:")));
+        }
     }
 }
 

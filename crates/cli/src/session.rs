@@ -11,7 +11,7 @@ use mainstay_control::{
     state::{ProposalState, RunRow},
 };
 use mainstay_engine::{Approval, Event, RunPhase};
-use mainstay_model::{MoveMode, RunId, Scenario, Span};
+use mainstay_model::{MoveMode, RunId, Runbook, Scenario, Span};
 use mainstay_planner::{Code, Divergence, Planned, Refusals, Request, Target};
 
 use crate::{
@@ -19,7 +19,8 @@ use crate::{
     context::{self, Context},
     error::{Exit, Failure},
     output::{Output, Tone},
-    progress, show,
+    progress::{self, Clock, Followed},
+    show,
     verbs::plan::Which,
 };
 
@@ -187,7 +188,13 @@ impl Session {
         let handle = dispatch::start(&self.desk, lock, new, Options::default())
             .await
             .map_err(|error| Failure::new(error.code(), error))?;
-        progress::follow(handle, &planned.runbook, out).await
+        let time = self.clock(&handle.run, &planned.runbook)?;
+        let followed = Followed {
+            runbook: &planned.runbook,
+            time,
+            past: None,
+        };
+        progress::follow(handle, &followed, out).await
     }
 
     /// Carries on with a run.
@@ -204,10 +211,10 @@ impl Session {
         first: Vec<Event>,
         out: &Output,
     ) -> Result<Exit, Failure> {
-        let runbook = self
+        let past = self
             .desk
             .state
-            .runbook(run)
+            .replay(run)
             .map_err(|error| Failure::new(error.code(), error))?;
         let handle = dispatch::resume(
             &self.desk,
@@ -220,30 +227,43 @@ impl Session {
         .await
         .map_err(|error| Failure::new(error.code(), error))?;
         out.progress(out.paint(Tone::Strong, &format!("carrying on with run {run}")));
-        progress::follow(handle, &runbook, out).await
+        let time = self.clock(run, past.runbook())?;
+        let followed = Followed {
+            runbook: past.runbook(),
+            time,
+            past: Some(&past),
+        };
+        progress::follow(handle, &followed, out).await
     }
 
-    /// Moves that the watch proposes and nobody has answered by a run since: what was seen, and the command.
+    /// When a run was made, and the strictest RTO of what it moves.
+    pub(crate) fn clock(&self, run: &RunId, runbook: &Runbook) -> Result<Clock, Failure> {
+        let row = self.desk.state.run(run);
+        let row = row.map_err(|error| Failure::new(error.code(), error))?;
+        let forecast = mainstay_planner::forecast(&self.context.plan, runbook, 0);
+        Ok(Clock {
+            began: row.created,
+            objective: forecast.rto_objective,
+        })
+    }
+
+    /// Moves that the watch proposes and no run has answered since: what was seen, and the command.
     pub(crate) fn open_proposals(&self) -> Result<Vec<(String, String)>, Failure> {
         let failed = |error: mainstay_control::state::StateError| Failure::new(error.code(), error);
-        let newest_run = self
-            .desk
-            .state
-            .runs()
-            .map_err(failed)?
-            .first()
-            .map(|row| row.created);
+        let runs = self.desk.state.runs().map_err(failed)?;
+        let newest = runs.iter().map(|row| row.updated).max();
         let proposals = self.desk.state.proposals().map_err(failed)?.into_iter();
         let open = proposals.filter(|proposal| {
             proposal.state == ProposalState::Open
-                && newest_run.is_none_or(|created| proposal.at > created)
+                && newest.is_none_or(|updated| proposal.at > updated)
         });
         let told = open.map(|proposal| {
             let what = format!(
-                "the watch saw at {}: {} ({})",
-                proposal.site,
+                "the watch saw {} at {} at {}, by {} observers",
                 scenario(proposal.scenario),
-                proposal.evidence.join("; ")
+                proposal.site,
+                proposal.at,
+                proposal.evidence.len()
             );
             (what, proposal.command)
         });

@@ -1,6 +1,7 @@
 //! A computed move as people read it: the tree, what it is expected to take and to lose, what stands against it.
 //! Must not know how it was computed.
 
+use mainstay_model::{MoveMode, Span};
 use mainstay_planner::{Planned, Refusals, Verdict, render};
 
 use crate::{
@@ -10,7 +11,7 @@ use crate::{
 
 /// The plan with its forecast and its warnings.
 pub(crate) fn planned(planned: &Planned, out: &Output) {
-    out.line(render::tree(planned).trim_end());
+    out.line(render::graph(planned).trim_end());
     out.line("");
     forecast(planned, out);
     for warning in &planned.warnings {
@@ -25,42 +26,16 @@ fn forecast(planned: &Planned, out: &Output) {
         (0, _) => "first guesses, no step was measured yet".to_owned(),
         (measured, guessed) => format!("{measured} steps measured, {guessed} guessed"),
     };
-    let lines = [
-        (
-            "RTO estimate",
-            forecast.rto,
-            forecast.rto_objective,
-            forecast.rto_verdict,
-            guessed,
-        ),
-        (
-            "loss bound",
-            forecast.loss,
-            forecast.rpo_objective,
-            forecast.rpo_verdict,
-            String::new(),
-        ),
-    ];
-    for (name, value, objective, verdict, note) in lines {
-        let tone = if verdict == Verdict::Meets {
-            Tone::Good
-        } else {
-            Tone::Bad
-        };
-        let word = if verdict == Verdict::Meets {
-            "meets"
-        } else {
-            "misses"
-        };
-        let value = out.paint(tone, &rounded(value));
-        let note = if note.is_empty() {
-            note
-        } else {
-            format!(" ({note})")
-        };
-        out.line(format!(
-            "{name}: {value}, {word} the objective of {objective}{note}"
-        ));
+    if planned.runbook.mode == MoveMode::Reprotect {
+        // Nobody is waiting for a service meanwhile, and nothing is given up: no objective is at stake.
+        out.line(format!("takes about {} ({guessed})", clock(forecast.rto)));
+    } else {
+        let (objective, verdict) = (forecast.rto_objective, forecast.rto_verdict);
+        let rto = against(forecast.rto, objective, verdict, out);
+        out.line(format!("RTO estimate: {rto} ({guessed})"));
+        let (objective, verdict) = (forecast.rpo_objective, forecast.rpo_verdict);
+        let loss = against(forecast.loss, objective, verdict, out);
+        out.line(format!("loss bound: {loss}"));
     }
     out.line(format!(
         "proven safe for every order of its {} steps",
@@ -68,19 +43,33 @@ fn forecast(planned: &Planned, out: &Output) {
     ));
 }
 
-/// A span as people say it: milliseconds below a minute, else whole seconds.
-pub(crate) fn rounded(span: mainstay_model::Span) -> String {
-    let unit = if span.0 < 60_000_000 {
-        1_000
-    } else {
-        1_000_000
+/// A forecast value against its objective.
+fn against(value: Span, objective: Span, verdict: Verdict, out: &Output) -> String {
+    let (tone, word) = match verdict {
+        Verdict::Meets => (Tone::Good, "meets"),
+        Verdict::Misses => (Tone::Bad, "misses"),
     };
-    let rounded = if span.is_unbounded() {
-        span
-    } else {
-        mainstay_model::Span(span.0.div_ceil(unit) * unit)
-    };
-    rounded.to_string()
+    let value = out.paint(tone, &clock(value));
+    format!("{value}, {word} the objective of {objective}")
+}
+
+/// A span as a clock shows it: `0.56s`, `2m 05s`, `1h 02m`.
+pub(crate) fn clock(span: Span) -> String {
+    if span.is_unbounded() {
+        return span.to_string();
+    }
+    let hundredths = span.0.div_ceil(10_000);
+    let seconds = hundredths / 100;
+    match seconds {
+        0..60 => format!("{seconds}.{:02}s", hundredths % 100),
+        60..3600 => format!("{}m {:02}s", seconds / 60, seconds % 60),
+        _ => format!("{}h {:02}m", seconds / 3600, seconds / 60 % 60),
+    }
+}
+
+/// A span as the plan file writes it.
+pub(crate) fn rounded(span: Span) -> String {
+    span.rounded_up().to_string()
 }
 
 /// Refusals as one failure: the first gives the code, all give evidence.

@@ -88,6 +88,12 @@ impl Desk {
         MoverLock::take(&self.places.lock(), &self.state).await
     }
 
+    /// Whether some process is moving something now.
+    #[must_use]
+    pub fn is_moving(&self) -> bool {
+        MoverLock::is_held(&self.places.lock())
+    }
+
     /// The agents as drivers, in the name of an executor.
     #[must_use]
     pub fn remotes(&self, executor: Option<ExecutorEpoch>) -> BTreeMap<SiteId, Remote> {

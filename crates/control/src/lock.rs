@@ -6,6 +6,7 @@ use std::{
     io::{Read, Seek, Write},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use mainstay_model::{ExecutorEpoch, RunId, Timestamp};
@@ -16,6 +17,10 @@ use crate::{
     clock,
     state::{State, StateError},
 };
+
+/// How often a held lock is tried again before it counts as held, and how far apart.
+const LOOKS: u32 = 4;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(15);
 
 /// Who moves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,14 +105,19 @@ impl MoverLock {
             .mode(0o600)
             .open(path)
             .map_err(io)?;
-        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(Errno::WOULDBLOCK) => {
-                return Err(LockError::Held {
-                    holder: read(&mut file),
-                });
+        let mut looks = 0;
+        while let Err(error) = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            match error {
+                // It may only be somebody who looks whether it is held.
+                Errno::WOULDBLOCK if looks < LOOKS => looks += 1,
+                Errno::WOULDBLOCK => {
+                    return Err(LockError::Held {
+                        holder: read(&mut file),
+                    });
+                }
+                error => return Err(io(error.into())),
             }
-            Err(error) => return Err(io(error.into())),
+            tokio::time::sleep(BETWEEN_LOOKS).await;
         }
         let mut lock = Self {
             file,
@@ -122,6 +132,16 @@ impl MoverLock {
         lock.write().map_err(io)?;
         lock.executor = state.next_executor().await?;
         Ok(lock)
+    }
+
+    /// Whether somebody holds the lock now. Changes nothing, and keeps nobody from taking it.
+    #[must_use]
+    pub fn is_held(path: &Path) -> bool {
+        let Ok(file) = File::open(path) else {
+            return false;
+        };
+        let looked = rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared);
+        looked == Err(Errno::WOULDBLOCK)
     }
 
     /// The executor epoch that came with it.

@@ -115,6 +115,17 @@ impl Span {
         Self(self.0.saturating_add(other.0))
     }
 
+    /// For people to read: milliseconds below a minute, else whole seconds, rounded up so that a bound stays one.
+    #[must_use]
+    pub const fn rounded_up(self) -> Self {
+        let unit = if self.0 < 60_000_000 {
+            1_000
+        } else {
+            1_000_000
+        };
+        Self(self.0.div_ceil(unit).saturating_mul(unit))
+    }
+
     /// Whether this is the "unknown" bound.
     #[must_use]
     pub const fn is_unbounded(self) -> bool {

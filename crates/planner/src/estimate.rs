@@ -54,7 +54,8 @@ pub struct Forecast {
     pub guessed: usize,
 }
 
-/// Puts measured durations in the place of first guesses; how many steps had one.
+/// Puts measured durations in the place of first guesses; how many steps had one. What was measured only at another
+/// site is still a better forecast than a guess: the slowest of those.
 pub(crate) fn apply_measured(steps: &mut [Step], observed: &Observed) -> usize {
     let known: BTreeMap<(Phase, &ComponentId, &SiteId), Span> = observed
         .measured
@@ -64,11 +65,18 @@ pub(crate) fn apply_measured(steps: &mut [Step], observed: &Observed) -> usize {
     if known.is_empty() {
         return 0;
     }
+    let mut elsewhere: BTreeMap<(Phase, &ComponentId), Span> = BTreeMap::new();
+    for ((phase, component, _), median) in &known {
+        let slowest = elsewhere.entry((*phase, component)).or_default();
+        *slowest = (*slowest).max(*median);
+    }
     let mut count = 0;
     for step in steps {
-        let component = step.subject.component();
-        let median = component.and_then(|name| known.get(&(step.phase, name, &step.site)));
-        if let Some(median) = median {
+        let Some(name) = step.subject.component() else {
+            continue;
+        };
+        let here = known.get(&(step.phase, name, &step.site));
+        if let Some(median) = here.or_else(|| elsewhere.get(&(step.phase, name))) {
             step.estimate = *median;
             count += 1;
         }

@@ -45,9 +45,10 @@ pub(crate) fn check(file: &PlanFile, observed: &Observed, moves: &Moves, mode: M
         from.extend(workload.leaving.iter().chain(&workload.staying));
         to.extend(&workload.arriving);
     }
-    for site in to {
+    for site in &to {
         if !observed.answers(site) {
-            found.refusals.push(silent(site));
+            let flag = format!("mainstay agent --site {site}");
+            found.refusals.push(silent(site).unless(flag));
         }
         if observed.quarantined(site) {
             let evidence = format!("{site} was fenced and is not a proven copy yet");
@@ -58,7 +59,10 @@ pub(crate) fn check(file: &PlanFile, observed: &Observed, moves: &Moves, mode: M
     }
     for site in from.into_iter().filter(|site| !observed.answers(site)) {
         if mode == MoveMode::Switchover {
-            let flag = "mainstay failover";
+            let flag = match to.first() {
+                Some(to) => format!("mainstay plan failover --to {to}"),
+                None => format!("mainstay agent --site {site}"),
+            };
             found.refusals.push(silent(site).unless(flag));
         } else {
             found.warnings.push(silent(site));

@@ -42,15 +42,13 @@ enum Shape {
 pub(crate) struct PlanArgs {
     /// Which move.
     which: Which,
-    /// The site to move to (for `reprotect`: the site that becomes a copy).
-    #[arg(long, value_name = "SITE", required_unless_present_any = ["home"])]
+    /// The site to move to (for `reprotect`: the site that becomes a copy). A failback needs none: it goes where the
+    /// plan file places things.
+    #[arg(long, value_name = "SITE", required_if_eq_any = [("which", "switchover"), ("which", "failover"), ("which", "reprotect")])]
     to: Option<String>,
     /// Only this store or workload.
     #[arg(long, value_name = "COMPONENT")]
     only: Option<String>,
-    /// For `failback`: back to where the plan file places things.
-    #[arg(long)]
-    home: bool,
     /// How it is printed.
     #[arg(long, value_enum, default_value_t = Shape::Tree)]
     format: Shape,

@@ -8,11 +8,12 @@ use mainstay_model::{Direction, Phase, RunId, Step};
 use serde::Serialize;
 
 use crate::{
+    context,
     error::{Exit, Failure},
-    output::{Output, Tone},
+    output::Output,
     progress,
     session::{Session, is_over},
-    show::rounded,
+    tree::{Detail, Picture, state_word},
 };
 
 /// How often a watched run is looked at.
@@ -118,7 +119,7 @@ pub(crate) fn show(session: &Session, run: &RunId, out: &Output) -> Result<Exit,
         .zip(&replayed.runbook().steps)
         .map(|(view, step)| shown(&view, step))
         .collect();
-    draw(&replayed, run, out);
+    draw(session, &replayed, run, out)?;
     out.value(&Shown {
         version: 1,
         run: run.to_string(),
@@ -148,29 +149,12 @@ fn shown(view: &StepView<'_>, step: &Step) -> ShownStep {
     }
 }
 
-fn draw(run: &Run, name: &RunId, out: &Output) {
-    out.line(out.paint(
-        Tone::Strong,
-        &format!("run {name} {}", progress::word(run.phase())),
-    ));
-    let mut phase = None;
-    for (view, step) in run.steps().zip(&run.runbook().steps) {
-        if phase != Some(step.phase) {
-            out.line(format!("{}", step.phase));
-            phase = Some(step.phase);
-        }
-        let (tone, word) = state_word(&view.state);
-        let took = match (view.started, view.ended) {
-            (Some(started), Some(ended)) => rounded(ended.since(started)),
-            _ => String::new(),
-        };
-        let note = if tone == Tone::Good { "" } else { view.note };
-        let line = format!(
-            "  {:>4} {:<44} {word:<12} {took:>8} {note}",
-            view.id.0,
-            step.title()
-        );
-        out.line(out.paint(tone, line.trim_end()));
+fn draw(session: &Session, run: &Run, name: &RunId, out: &Output) -> Result<(), Failure> {
+    let time = session.clock(name, run.runbook())?;
+    let mut picture = Picture::new(name.as_str(), run.runbook(), time.began, time.objective);
+    picture.take_run(run);
+    for line in picture.lines(context::now(), Detail::All, out) {
+        out.line(line);
     }
     for (step, question) in run.questions() {
         out.line(format!("step {} asks: {}", step.0, question.text));
@@ -179,27 +163,12 @@ fn draw(run: &Run, name: &RunId, out: &Output) {
             step.0, question.yes
         ));
     }
-}
-
-fn state_word(state: &StepState) -> (Tone, &'static str) {
-    match state {
-        StepState::Pending => (Tone::Dim, "pending"),
-        StepState::Already => (Tone::Good, "already so"),
-        StepState::Started => (Tone::Warn, "started"),
-        StepState::Succeeded => (Tone::Good, "done"),
-        StepState::Failed { .. } => (Tone::Bad, "failed"),
-        StepState::Unknown => (Tone::Warn, "unknown"),
-        StepState::AwaitingPerson => (Tone::Warn, "asks"),
-        StepState::Skipped { .. } => (Tone::Warn, "skipped"),
-        StepState::UndoStarted => (Tone::Warn, "undoing"),
-        StepState::Undone => (Tone::Good, "undone"),
-        StepState::UndoFailed { .. } => (Tone::Bad, "undo failed"),
-        StepState::UndoUnknown => (Tone::Warn, "undo unknown"),
-    }
+    Ok(())
 }
 
 /// `mainstay run watch`: reads only; whoever executes the run goes on undisturbed.
 pub(crate) async fn watch(session: &Session, run: &RunId, out: &Output) -> Result<Exit, Failure> {
+    let mut live = out.live();
     let mut seen: Vec<StepState> = Vec::new();
     loop {
         let replayed = session
@@ -207,30 +176,45 @@ pub(crate) async fn watch(session: &Session, run: &RunId, out: &Output) -> Resul
             .state
             .replay(run)
             .map_err(|error| Failure::new(error.code(), error))?;
-        seen.resize(replayed.runbook().steps.len(), StepState::Pending);
-        for (view, step) in replayed.steps().zip(&replayed.runbook().steps) {
-            let before = &mut seen[view.id.index()];
-            if *before != view.state {
-                let (tone, word) = state_word(&view.state);
-                out.line(format!(
-                    "{}: {} {}",
-                    step.title(),
-                    out.paint(tone, word),
-                    view.note
-                ));
-                *before = view.state;
+        match &mut live {
+            Some(live) => {
+                let time = session.clock(run, replayed.runbook())?;
+                let runbook = replayed.runbook();
+                let mut picture = Picture::new(run.as_str(), runbook, time.began, time.objective);
+                picture.take_run(&replayed);
+                let detail = Detail::Rows(live.rows());
+                live.draw(&picture.lines(context::now(), detail, out));
             }
+            None => changed(&replayed, &mut seen, out),
         }
         let phase = replayed.phase();
         let rests = replayed.resting().is_some();
         if is_over(phase) || rests {
+            if let Some(live) = &mut live {
+                live.clear();
+                draw(session, &replayed, run, out)?;
+            }
             out.line(format!("run {run} {}", progress::word(phase)));
             out.value(&serde_json::json!({ "run": run, "phase": phase }));
             return Ok(progress::exit_of(phase));
         }
         tokio::select! {
             () = tokio::time::sleep(LOOK) => {}
-            () = crate::context::stopped() => return Ok(Exit::Interrupted),
+            () = context::stopped() => return Ok(Exit::Interrupted),
+        }
+    }
+}
+
+/// A line for each step that changed since the last look.
+fn changed(run: &Run, seen: &mut Vec<StepState>, out: &Output) {
+    seen.resize(run.runbook().steps.len(), StepState::Pending);
+    for (view, step) in run.steps().zip(&run.runbook().steps) {
+        let before = &mut seen[view.id.index()];
+        if *before != view.state {
+            let (tone, word) = state_word(&view.state);
+            let word = out.paint(tone, word);
+            out.line(format!("{}: {word} {}", step.title(), view.note).trim_end());
+            *before = view.state;
         }
     }
 }

@@ -1,7 +1,8 @@
 //! `mainstay status`: who is active where, protected or not, lag against RPO, what is wrong, and what to type next.
 
 use clap::Args;
-use mainstay_control::observe::Gathered;
+use mainstay_control::{observe::Gathered, state::RunRow};
+use mainstay_engine::RunPhase;
 use mainstay_model::{Access, ComponentId, SiteId, Span, StoreFacts, Timestamp, Weights};
 use mainstay_planner::Protection;
 use serde::Serialize;
@@ -202,11 +203,7 @@ fn routes(gathered: &Gathered) -> Vec<RouteRow> {
 fn judge(session: &Session, gathered: &Gathered, report: &mut Report) -> Result<(), Failure> {
     let mut found: Vec<(String, String)> = Vec::new();
     if let Some(left) = session.unfinished()? {
-        let run = &left.run;
-        found.push((
-            format!("run {run} {}", progress::word(left.phase)),
-            format!("mainstay run show {run}"),
-        ));
+        found.push(unfinished(&left, session.desk.is_moving()));
     }
     if gathered.known.is_empty() {
         found.push((
@@ -219,11 +216,7 @@ fn judge(session: &Session, gathered: &Gathered, report: &mut Report) -> Result<
         .iter()
         .filter(|row| row.agent == "does not answer")
     {
-        let site = &row.site;
-        found.push((
-            format!("the agent of {site} does not answer"),
-            format!("mainstay agent --site {site}"),
-        ));
+        found.push(silent(&row.site, report));
     }
     for row in report
         .sites
@@ -246,6 +239,35 @@ fn judge(session: &Session, gathered: &Gathered, report: &mut Report) -> Result<
     report.next = found.first().map(|(_, next)| next.clone());
     report.wrong = found.into_iter().map(|(what, _)| what).collect();
     Ok(())
+}
+
+/// A site whose agent does not answer. If something is active there, the next thing is to look at the way out of it.
+fn silent(site: &SiteId, report: &Report) -> (String, String) {
+    let what = format!("the agent of {site} does not answer");
+    let active = report.stores.iter().filter(|row| row.active.contains(site));
+    let copies = active.flat_map(|row| row.at.iter().map(|(at, _)| at));
+    let mut copies = copies.filter(|at| *at != site);
+    let next = copies.next().map_or_else(
+        || format!("mainstay agent --site {site}"),
+        |copy| format!("mainstay plan failover --to {copy}"),
+    );
+    (what, next)
+}
+
+/// A run that is not over, and the command for it: to watch it while somebody executes it, else to carry on with it.
+fn unfinished(left: &RunRow, executed: bool) -> (String, String) {
+    let run = &left.run;
+    let what = format!("run {run} {}", progress::word(left.phase));
+    match left.phase {
+        _ if executed => (what, format!("mainstay run watch {run}")),
+        RunPhase::Stuck => (what, format!("mainstay run show {run}")),
+        RunPhase::AwaitingApproval => (what, format!("mainstay run approve {run}")),
+        RunPhase::Paused => (what, format!("mainstay run resume {run}")),
+        _ => (
+            format!("run {run} was left unfinished: nobody executes it"),
+            format!("mainstay run resume {run}"),
+        ),
+    }
 }
 
 /// What is wrong with a store, and the command that helps.

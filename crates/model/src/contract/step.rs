@@ -325,6 +325,20 @@ impl Step {
             (subject, _) => format!("{} {subject} at {}", self.phase, self.site),
         }
     }
+
+    /// A name for people under the heading of its phase: `ledger at dr`.
+    #[must_use]
+    pub fn title_within_phase(&self) -> String {
+        match (&self.body, &self.subject) {
+            (Body::Join, Subject::System) if self.phase == Phase::Commit => {
+                "commit: no way back from here".to_owned()
+            }
+            (Body::Join, _) => "all of it".to_owned(),
+            (_, Subject::System) => "system".to_owned(),
+            (_, Subject::Site(site)) => format!("site {site}"),
+            (_, subject) => format!("{subject} at {}", self.site),
+        }
+    }
 }
 
 /// What a kind contributes to a step; the planner adds identity and order.

@@ -6,4 +6,4 @@ mod tree;
 
 pub use graph::{dot, mermaid};
 pub use json::json;
-pub use tree::tree;
+pub use tree::{graph, tree};

@@ -3,13 +3,21 @@
 
 use std::fmt::Write as _;
 
-use mainstay_model::{Body, MoveMode, Necessity, Phase, SiteId, Span, Step, StepId, Subject};
+use mainstay_model::{Body, MoveMode, Necessity, Phase, SiteId, Span, Step, StepId};
 
 use crate::{Planned, Verdict};
 
-/// The plan as text, one step a line.
+/// The plan as text, one step a line, with its forecast and its warnings below.
 #[must_use]
 pub fn tree(planned: &Planned) -> String {
+    let mut text = graph(planned);
+    text.push_str(&footing(planned));
+    text
+}
+
+/// The phases and their steps only.
+#[must_use]
+pub fn graph(planned: &Planned) -> String {
     let mut text = heading(planned);
     let phases = by_phase(&planned.runbook.steps);
     for (place, (phase, steps)) in phases.iter().enumerate() {
@@ -30,7 +38,6 @@ pub fn tree(planned: &Planned) -> String {
             let _ = writeln!(text, "{stem} {twig} {}", line(step));
         }
     }
-    text.push_str(&footing(planned));
     text
 }
 
@@ -68,15 +75,7 @@ fn heading(planned: &Planned) -> String {
 }
 
 fn line(step: &Step) -> String {
-    let what = match (&step.body, &step.subject) {
-        (Body::Join, Subject::System) if step.phase == Phase::Commit => {
-            "commit: no way back from here".to_owned()
-        }
-        (Body::Join, _) => "all of it".to_owned(),
-        (_, Subject::System) => "system".to_owned(),
-        (_, Subject::Site(site)) => format!("site {site}"),
-        (_, subject) => format!("{subject} at {}", step.site),
-    };
+    let what = step.title_within_phase();
     let who = match &step.body {
         Body::Ask(_) => " asks a person",
         _ => "",
@@ -88,7 +87,7 @@ fn line(step: &Step) -> String {
     let time = if step.estimate == Span::ZERO {
         String::new()
     } else {
-        format!("  ~{}", step.estimate)
+        format!("  ~{}", step.estimate.rounded_up())
     };
     format!(
         "{} {what}{who}{advisory}{time}{}",
@@ -115,14 +114,14 @@ fn footing(planned: &Planned) -> String {
     };
     let mut text = format!(
         "time  ~{} of {} ({})\n",
-        forecast.rto,
+        forecast.rto.rounded_up(),
         forecast.rto_objective,
         verdict(forecast.rto_verdict)
     );
     let _ = writeln!(
         text,
         "loss  {} of {} ({})",
-        forecast.loss,
+        forecast.loss.rounded_up(),
         forecast.rpo_objective,
         verdict(forecast.rpo_verdict)
     );

@@ -117,11 +117,14 @@ fn a_planned_move_needs_both_sides() {
     let mut observed = all_at(&file, "prod");
     dead(&mut observed, "prod");
     let refusal = refuses(Code::SiteSilent, &file, &observed, &to_dr());
-    assert_eq!(refusal.flag.as_deref(), Some("mainstay failover"));
+    assert_eq!(
+        refusal.flag.as_deref(),
+        Some("mainstay plan failover --to dr")
+    );
     let mut observed = all_at(&file, "prod");
     dead(&mut observed, "dr");
     let refusal = refuses(Code::SiteSilent, &file, &observed, &to_dr());
-    assert_eq!(refusal.flag, None);
+    assert_eq!(refusal.flag.as_deref(), Some("mainstay agent --site dr"));
 }
 
 #[test]

@@ -60,7 +60,7 @@ fn cold_standby_is_provisioned_and_restored() {
     │  └─ 20 app at dr  ~200ms  < 19
     └─ release
        └─ 21 jobs at dr  ~200ms  < 20
-    time  ~1m5s900ms of 15m (met)
+    time  ~1m6s of 15m (met)
     loss  unbounded of 5m (MISSED)
     note  the agent of prod does not answer
     ");
