@@ -13,6 +13,7 @@ use crate::{
     args::Global,
     error::{Exit, Failure},
     output::Output,
+    show::counted,
 };
 
 /// A checked plan file with its surroundings.
@@ -71,7 +72,7 @@ impl Context {
                 }
                 Err(Failure::usage(
                     "MS0003",
-                    format!("{name} has {} error(s)", problems.errors()),
+                    format!("{name} has {}", counted(problems.errors(), "error")),
                 )
                 .next("`mainstay check` shows all; `mainstay explain CODE` says more about one")
                 .exit(Exit::Usage))

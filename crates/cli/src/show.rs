@@ -72,6 +72,15 @@ pub(crate) fn rounded(span: Span) -> String {
     span.rounded_up().to_string()
 }
 
+/// A number of things in words: `no errors`, `1 error`, `2 errors`.
+pub(crate) fn counted(count: usize, thing: &str) -> String {
+    match count {
+        0 => format!("no {thing}s"),
+        1 => format!("1 {thing}"),
+        _ => format!("{count} {thing}s"),
+    }
+}
+
 /// Refusals as one failure: the first gives the code, all give evidence.
 pub(crate) fn refused(what: &str, refusals: &Refusals) -> Failure {
     let code = refusals

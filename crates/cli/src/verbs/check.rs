@@ -9,6 +9,7 @@ use crate::{
     context,
     error::{Exit, Failure},
     output::{Output, Tone},
+    show::counted,
 };
 
 /// Options of `mainstay check`.
@@ -50,9 +51,9 @@ pub(crate) fn run(args: &CheckArgs, global: &Global, out: &Output) -> Result<Exi
         out.raw(problems.render(out.style()));
     }
     let verdict = format!(
-        "{name}: {} error(s), {} warning(s)",
-        problems.errors(),
-        warnings(&problems)
+        "{name}: {}, {}",
+        counted(problems.errors(), "error"),
+        counted(warnings(&problems), "warning")
     );
     out.line(out.paint(if ok { Tone::Good } else { Tone::Bad }, &verdict));
     if !ok {
@@ -65,6 +66,9 @@ pub(crate) fn run(args: &CheckArgs, global: &Global, out: &Output) -> Result<Exi
         hash,
         problems: problems.to_json(),
     });
+    if ok {
+        out.line("next: `mainstay agent --site SITE` at each site, then `mainstay adopt`");
+    }
     Ok(if ok { Exit::Done } else { Exit::Usage })
 }
 
