@@ -1,6 +1,7 @@
 //! Runs the binary in a folder of its own and writes down what it said.
 
 use std::{
+    fmt::Write as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -61,7 +62,8 @@ impl Desk {
         for (name, bytes) in [("stdout", output.stdout), ("stderr", output.stderr)] {
             let text = String::from_utf8(bytes).unwrap();
             if !text.is_empty() {
-                said += &format!("--- {name}\n{}\n", text.trim_end());
+                let said = &mut said;
+                writeln!(said, "--- {name}\n{}", text.trim_end()).unwrap();
             }
         }
         let folder = self.path().to_string_lossy();
