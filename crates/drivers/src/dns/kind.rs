@@ -4,12 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use mainstay_model::{
-    Class, Complaint, Declared, FenceClass, Goal, Idempotence, Kind, KindSchema, LossMode,
-    Predicate, Sample, SealStrength, SiteId, Timestamp, Traits, Tri, Weights, standard_holds,
+    Class, Complaint, Declared, FenceClass, Goal, Idempotence, Kind, KindSchema, LossMode, Sample,
+    SealStrength, SiteId, Timestamp, Traits, Tri, Weights,
 };
 
 use super::options::{DnsOptions, DnsTarget};
-use crate::shared::schema_of;
+use crate::shared::{routed, schema_of};
 
 /// The key of [`mainstay_model::Facts::extra`] under which addresses that do not fit the plan file are reported.
 pub(super) const ODD: &str = "odd-addresses";
@@ -54,20 +54,10 @@ impl Kind for DnsKind {
     }
 
     fn holds(&self, goal: &Goal, sample: &Sample, now: Timestamp) -> Tri {
-        let Predicate::Routed { weights, epoch } = &goal.is else {
-            return standard_holds(goal, sample, now);
-        };
-        let Some(facts) = sample.facts() else {
-            return Tri::CannotTell;
-        };
-        let Some(route) = &facts.route else {
-            return Tri::CannotTell;
-        };
         // DNS has no weights: a site is in the answer, with all of its addresses, or it is not.
-        let as_wanted = serving(&route.weights) == serving(weights)
-            && route.epoch == *epoch
-            && !facts.extra.contains_key(ODD);
-        as_wanted.into()
+        routed(goal, sample, now, ODD, |seen, wanted| {
+            serving(seen) == serving(wanted)
+        })
     }
 }
 

@@ -4,15 +4,15 @@
 use std::collections::BTreeMap;
 
 use mainstay_model::{
-    Class, Complaint, Declared, FenceClass, Goal, Idempotence, Kind, KindSchema, LossMode,
-    Predicate, Sample, SealStrength, Timestamp, Traits, Tri, standard_holds,
+    Class, Complaint, Declared, FenceClass, Goal, Idempotence, Kind, KindSchema, LossMode, Sample,
+    SealStrength, Timestamp, Traits, Tri,
 };
 
 use super::{
     options::{HaproxyOptions, HaproxyTarget},
     state::scaled,
 };
-use crate::shared::schema_of;
+use crate::shared::{routed, schema_of};
 
 /// The key of [`mainstay_model::Facts::extra`] under which servers that do not fit the plan file are reported.
 pub(super) const ODD: &str = "odd-servers";
@@ -100,18 +100,8 @@ impl Kind for HaproxyKind {
     }
 
     fn holds(&self, goal: &Goal, sample: &Sample, now: Timestamp) -> Tri {
-        let Predicate::Routed { weights, epoch } = &goal.is else {
-            return standard_holds(goal, sample, now);
-        };
-        let Some(facts) = sample.facts() else {
-            return Tri::CannotTell;
-        };
-        let Some(route) = &facts.route else {
-            return Tri::CannotTell;
-        };
-        let as_wanted = route.weights == scaled(weights)
-            && route.epoch == *epoch
-            && !facts.extra.contains_key(ODD);
-        as_wanted.into()
+        routed(goal, sample, now, ODD, |seen, wanted| {
+            *seen == scaled(wanted)
+        })
     }
 }
