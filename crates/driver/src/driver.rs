@@ -66,6 +66,18 @@ pub enum ActError {
     Unknown(Cause),
 }
 
+impl ActError {
+    /// What a driver answers to [`Driver::recall`] when it cannot tell.
+    #[must_use]
+    pub fn not_recalled(order: &Order) -> Self {
+        Self::Unknown(Cause {
+            code: "not-recalled".to_owned(),
+            what: format!("nobody lived to see the end of {}", order.id),
+            retry: Retry::MayHelp,
+        })
+    }
+}
+
 /// An action with everything its driver may need.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Order {
@@ -100,6 +112,13 @@ pub trait Driver: Send + Sync {
             what: "this driver starts no long operations".to_owned(),
             retry: Retry::Useless,
         }))
+    }
+
+    /// What became of an order that an earlier process carried out and did not live to see the end of, or whose
+    /// outcome was unknown. Idempotent. A driver answers only what it can prove: an operation that appears whole or
+    /// not at all is done or not done, one that goes on at its provider is running, and the rest stays unknown.
+    async fn recall(&self, order: &Order) -> Result<Progress, ActError> {
+        Err(ActError::not_recalled(order))
     }
 }
 

@@ -9,8 +9,8 @@
 //!                     ▼                        │   │
 //!            ┌──── Acting ──── not done ───────┼──▶ Failed ◀── goal not reached in time
 //!            │      │   │                      │
-//!    no time,│      │   └ long ▶ Polling ◀─────┼──▶ Recalling (a new executor polls the old handle)
-//!    no word │ done │             │ done       │
+//!    no time,│      │   └ long ▶ Polling ◀─────┼──▶ Recalling (a new executor polls the old handle; an order
+//!    no word │ done │             │ done       │               whose end nobody can see is asked after)
 //!            │      ▼             ▼            │
 //!            │    Confirming ◀────┘            │
 //!            │      │ goal holds               │
@@ -40,7 +40,8 @@ pub(crate) enum Stage {
     Acting,
     /// A long operation goes on and is polled.
     Polling,
-    /// The same, after a restart: whether it still goes on is unknown until the poll answers.
+    /// The same, after a restart, or after an order that was never answered: what became of it is unknown until the
+    /// poll answers.
     Recalling,
     /// The action said done; looks whether the goal holds.
     Confirming,
@@ -369,12 +370,26 @@ fn acted(at: Place, said: Said, about: &About) -> Result<Next, Unexpected> {
         Said::Unknown if about.bugs.has(Bug::RetryBlindly) && about.again => {
             at.to(Stage::Acting, Task::Act)
         }
-        // A poll that fails says nothing about the operation. It is repeated while there is time.
-        Said::Unknown if matches!(at.stage, Stage::Polling | Stage::Recalling) && !about.late => {
+        // A poll that fails says nothing about a long operation. It is repeated while there is time.
+        Said::Unknown
+            if matches!(at.stage, Stage::Polling | Stage::Recalling)
+                && (about.goals || about.handle)
+                && !about.late =>
+        {
             at.to(at.stage, Task::PollAgain)
         }
+        Said::Unknown if at.stage == Stage::Acting => unheard(at, about),
         Said::Unknown => settle(at, about),
     })
+}
+
+/// No answer came. What has no goals nobody can see, but the agent's own journal may know.
+fn unheard(at: Place, about: &About) -> Next {
+    if about.goals || about.leaving {
+        settle(at, about)
+    } else {
+        at.to(Stage::Recalling, Task::Poll)
+    }
 }
 
 /// The outcome is unknown: from here on it is only looked at, or handed to a person (I15).
@@ -413,7 +428,7 @@ fn resumed(at: Place, about: &About) -> Result<Next, Unexpected> {
         Stage::Acting if about.bugs.has(Bug::ActAgainOnResume) => {
             Ok(at.to(Stage::Acting, Task::Repeat))
         }
-        Stage::Acting => Ok(settle(at, about)),
+        Stage::Acting => Ok(unheard(at, about)),
         Stage::Polling | Stage::Recalling => Ok(at.to(Stage::Recalling, Task::Poll)),
         Stage::Confirming => Ok(at.look(Look::After, Pause::None)),
         Stage::Settling => Ok(at.look(Look::Settle, Pause::None)),

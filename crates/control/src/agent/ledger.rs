@@ -68,8 +68,6 @@ impl Ledger {
         needs: Vec<ComponentId>,
     ) -> Result<Admission<Recorded, Held>, DbError> {
         let order = order.clone();
-        let body = serde_json::to_vec(&order).unwrap_or_default();
-        let effect = serde_json::to_vec(&order.id).unwrap_or_default();
         self.db
             .write(move |c| {
                 let asked = asked(&order);
@@ -92,15 +90,7 @@ impl Ledger {
                 let admission = agent::admit(&asked, known, Bugs::NONE);
                 if let Admission::New(changes) = &admission {
                     remember(c, changes)?;
-                    c.prepare_cached(
-                        "INSERT INTO effects (id, effect, body, started) VALUES (?1, ?2, ?3, ?4)",
-                    )?
-                    .execute(params![
-                        order.id.to_string(),
-                        effect,
-                        body,
-                        clock::now().0
-                    ])?;
+                    intend(c, &order)?;
                 }
                 Ok(admission)
             })
@@ -113,8 +103,7 @@ impl Ledger {
         let body = serde_json::to_vec(&reply).unwrap_or_default();
         self.db
             .write(move |c| {
-                c.prepare_cached("UPDATE effects SET reply = ?2, ended = ?3 WHERE id = ?1")?
-                    .execute(params![order.id.to_string(), body, clock::now().0])?;
+                answered(c, &order, &body)?;
                 match &reply {
                     Reply::Progress(Progress::Done(_)) => {
                         remember(c, &agent::done(&order.action))?;
@@ -131,8 +120,28 @@ impl Ledger {
             .await
     }
 
-    pub(super) fn recorded(&self, id: &EffectId) -> Result<Option<Recorded>, DbError> {
-        self.db.read(|c| recorded(c, id))
+    /// What is known of an effect. One that was never ordered is barred: from here on its answer is `never`.
+    pub(super) async fn recorded_or_barred(
+        &self,
+        order: &Order,
+        never: Reply,
+    ) -> Result<Recorded, DbError> {
+        if let Some(known) = self.db.read(|c| recorded(c, &order.id))? {
+            return Ok(known);
+        }
+        let order = order.clone();
+        let reply = serde_json::to_vec(&never).unwrap_or_default();
+        self.db
+            .write(move |c| {
+                // It may have come in since.
+                if let Some(known) = recorded(c, &order.id)? {
+                    return Ok(known);
+                }
+                intend(c, &order)?;
+                answered(c, &order, &reply)?;
+                Ok(Recorded::Answered(never))
+            })
+            .await
     }
 
     /// From here on older executors are refused.
@@ -288,6 +297,20 @@ pub(super) fn asked(order: &Order) -> agent::Asked<'_> {
         action: &order.action,
         fence: order.fence.as_ref(),
     }
+}
+
+fn intend(c: &Connection, order: &Order) -> rusqlite::Result<()> {
+    let body = serde_json::to_vec(order).unwrap_or_default();
+    let effect = serde_json::to_vec(&order.id).unwrap_or_default();
+    c.prepare_cached("INSERT INTO effects (id, effect, body, started) VALUES (?1, ?2, ?3, ?4)")?
+        .execute(params![order.id.to_string(), effect, body, clock::now().0])
+        .map(|_| ())
+}
+
+fn answered(c: &Connection, order: &Order, reply: &[u8]) -> rusqlite::Result<()> {
+    c.prepare_cached("UPDATE effects SET reply = ?2, ended = ?3 WHERE id = ?1")?
+        .execute(params![order.id.to_string(), reply, clock::now().0])
+        .map(|_| ())
 }
 
 fn remember(c: &Connection, changes: &[Change]) -> rusqlite::Result<()> {

@@ -45,53 +45,34 @@ impl Orders {
 
     /// Does it, once, or says why not.
     pub(super) async fn act(self: &Arc<Self>, order: Order) -> Reply {
-        let needs = agent::needs(&self.site.plan, &order.action);
-        let admission = match self.site.ledger.admit(&order, needs).await {
-            Ok(admission) => admission,
-            Err(error) => return not_done("agent-journal", error, Retry::MayHelp),
-        };
-        match admission {
-            Admission::New(_) => {
-                let pending = self.start(order.clone());
-                wait(&order.id, pending).await
-            }
-            Admission::Known(Recorded::Answered(reply)) => reply,
-            Admission::Known(Recorded::Started) => match self.pending(&order.id) {
-                Some(pending) => wait(&order.id, pending).await,
-                None => self.forgotten(&order.id),
-            },
-            Admission::Superseded(newest) => not_done(
-                "executor-superseded",
-                format!("executor {} has taken over", newest.0),
-                Retry::Useless,
-            ),
-            Admission::Stale(floor) => Reply::Error(ActError::StaleEpoch(floor)),
-            Admission::Held(store, held) => not_done(
-                "quarantined",
-                format!("{store} is held back at {}: {}", self.site.name, held.why),
-                Retry::Useless,
-            ),
-        }
+        let id = order.id.clone();
+        let pending = self.begin(order);
+        wait(&id, pending).await
     }
 
-    /// How far it is. Nothing is started.
+    /// What became of it. Nothing is started, and what was never ordered never will be: an order that comes late is
+    /// refused.
     pub(super) async fn poll(self: &Arc<Self>, order: Order, handle: Handle) -> Reply {
         if let Some(pending) = self.pending(&order.id) {
             return wait(&order.id, pending).await;
         }
-        match self.site.ledger.recorded(&order.id) {
+        let never = not_done(
+            "never-ordered",
+            format!("the agent of {} never had this order", self.site.name),
+            Retry::MayHelp,
+        );
+        match self.site.ledger.recorded_or_barred(&order, never).await {
             Err(error) => unknown("agent-journal", error),
-            Ok(None) => not_done(
-                "never-ordered",
-                format!("the agent of {} never had this order", self.site.name),
-                Retry::MayHelp,
-            ),
-            Ok(Some(Recorded::Started)) => self.forgotten(&order.id),
-            Ok(Some(Recorded::Answered(Reply::Progress(Progress::Running { handle, .. })))) => {
+            Ok(Recorded::Started) => match self.pending(&order.id) {
+                Some(pending) => wait(&order.id, pending).await,
+                None => self.recall(order).await,
+            },
+            Ok(Recorded::Answered(Reply::Error(ActError::Unknown(_)))) => self.recall(order).await,
+            Ok(Recorded::Answered(Reply::Progress(Progress::Running { handle, .. }))) => {
                 self.poll_provider(order, handle).await
             }
             // The journal knows the end, also when the caller's handle is older.
-            Ok(Some(Recorded::Answered(reply))) => {
+            Ok(Recorded::Answered(reply)) => {
                 let _ = handle;
                 reply
             }
@@ -120,11 +101,25 @@ impl Orders {
             return unknown("unknown-kind", format!("no kind {}", order.action.driver));
         };
         let reply = Reply::from(driver.poll(&order, &handle).await);
-        // An unknown outcome of a poll is no outcome: the next one may tell.
+        self.learn(&order, reply).await
+    }
+
+    /// An earlier life of this agent started it and did not live to see the end, or its end was not seen: its driver
+    /// may be able to tell.
+    async fn recall(&self, order: Order) -> Reply {
+        let Some(driver) = self.site.drivers.get(order.action.driver.as_str()) else {
+            return unknown("unknown-kind", format!("no kind {}", order.action.driver));
+        };
+        let reply = Reply::from(driver.recall(&order).await);
+        self.learn(&order, reply).await
+    }
+
+    /// Records what was found out. An outcome that is still unknown is none: the next question may tell.
+    async fn learn(&self, order: &Order, reply: Reply) -> Reply {
         if matches!(reply, Reply::Error(ActError::Unknown(_))) {
             return reply;
         }
-        match self.site.ledger.answer(&order, &reply).await {
+        match self.site.ledger.answer(order, &reply).await {
             Ok(()) => reply,
             Err(error) => unknown("agent-journal", error),
         }
@@ -135,29 +130,59 @@ impl Orders {
         pending.get(id).map(|(_, pending)| pending.clone())
     }
 
-    /// Runs it in a task of its own, so that it ends whoever listens.
-    fn start(self: &Arc<Self>, order: Order) -> Pending {
+    /// Admits it and carries it out, in a task of its own, so that it ends whoever listens. It counts as pending from
+    /// before its intent is recorded, so that nobody takes it for forgotten.
+    fn begin(self: &Arc<Self>, order: Order) -> Pending {
+        let mut all = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, pending)) = all.get(&order.id) {
+            return pending.clone();
+        }
         let (done, pending) = watch::channel(None);
         let about = order.action.subject.component().cloned();
-        self.pending
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(order.id.clone(), (about, pending.clone()));
+        all.insert(order.id.clone(), (about, pending.clone()));
+        drop(all);
         let orders = Arc::clone(self);
         tokio::spawn(async move {
-            let reply = orders.carry_out(&order).await;
-            let reply = match orders.site.ledger.answer(&order, &reply).await {
-                Ok(()) => reply,
-                Err(error) => unknown("agent-journal", error),
-            };
+            let id = order.id.clone();
+            let reply = orders.once(order).await;
             done.send_replace(Some(reply));
-            orders
+            let mut all = orders
                 .pending
                 .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .remove(&order.id);
+                .unwrap_or_else(PoisonError::into_inner);
+            all.remove(&id);
         });
         pending
+    }
+
+    async fn once(&self, order: Order) -> Reply {
+        let needs = agent::needs(&self.site.plan, &order.action);
+        let admission = match self.site.ledger.admit(&order, needs).await {
+            Ok(admission) => admission,
+            Err(error) => return not_done("agent-journal", error, Retry::MayHelp),
+        };
+        match admission {
+            Admission::New(_) => {
+                let reply = self.carry_out(&order).await;
+                match self.site.ledger.answer(&order, &reply).await {
+                    Ok(()) => reply,
+                    Err(error) => unknown("agent-journal", error),
+                }
+            }
+            Admission::Known(Recorded::Answered(reply)) => reply,
+            Admission::Known(Recorded::Started) => self.recall(order).await,
+            Admission::Superseded(newest) => not_done(
+                "executor-superseded",
+                format!("executor {} has taken over", newest.0),
+                Retry::Useless,
+            ),
+            Admission::Stale(floor) => Reply::Error(ActError::StaleEpoch(floor)),
+            Admission::Held(store, held) => not_done(
+                "quarantined",
+                format!("{store} is held back at {}: {}", self.site.name, held.why),
+                Retry::Useless,
+            ),
+        }
     }
 
     async fn carry_out(&self, order: &Order) -> Reply {
@@ -188,17 +213,6 @@ impl Orders {
             return Reply::Error(ActError::StaleEpoch(floor));
         }
         Reply::from(driver.act(order).await)
-    }
-
-    /// An earlier life of this agent started it and did not live to see the end.
-    fn forgotten(&self, id: &EffectId) -> Reply {
-        unknown(
-            "agent-restarted",
-            format!(
-                "the agent of {} was restarted while it carried out {id}",
-                self.site.name
-            ),
-        )
     }
 }
 

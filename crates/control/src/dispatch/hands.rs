@@ -16,6 +16,7 @@ use crate::{clock, desk::own_name};
 
 /// How long until a poll that was not heard is repeated.
 const POLL_AGAIN: Span = Span::from_millis(500);
+const NOBODY: &str = "there is no agent at the step's site";
 
 /// The drivers of all sites, and the rules by which goals are judged.
 #[derive(Clone)]
@@ -95,7 +96,7 @@ impl Hands {
                     due(at).await;
                     let outcome = match driver {
                         Some(driver) => poll(driver.as_ref(), &order, handle).await,
-                        None => nobody(),
+                        None => ActOutcome::Unknown(NOBODY.to_owned()),
                     };
                     let _ = answers.send(acted(&order, outcome));
                 });
@@ -178,7 +179,7 @@ fn acted(order: &Order, outcome: ActOutcome) -> Event {
 fn nobody() -> ActOutcome {
     ActOutcome::NotDone {
         code: "no-agent".to_owned(),
-        what: "there is no agent at the step's site".to_owned(),
+        what: NOBODY.to_owned(),
         retry: false,
     }
 }

@@ -7,7 +7,7 @@ use mainstay_control::{
     client::{AgentClient, Remote},
     wire::Reply,
 };
-use mainstay_driver::{ActError, Driver, Drivers, Handle, Progress};
+use mainstay_driver::{ActError, Cause, Driver, Drivers, Handle, Progress, Retry};
 use mainstay_model::*;
 
 use crate::world::*;
@@ -76,11 +76,63 @@ fn i14_an_effect_that_an_earlier_life_started_is_unknown_and_not_done_again() {
             matches!(reply, Reply::Error(ActError::Unknown(_))),
             "{reply:?}"
         );
-        assert_eq!(code(&reply), "agent-restarted");
+        assert_eq!(code(&reply), "not-recalled");
         let handle = Handle("agent:whatever".to_owned());
         let reply = client.poll(order, handle).await.unwrap();
-        assert_eq!(code(&reply), "agent-restarted");
+        assert_eq!(code(&reply), "not-recalled");
     });
+    assert_eq!(world.acts(), 1);
+}
+
+#[tokio::test]
+async fn an_order_that_was_asked_after_before_it_came_is_never_carried_out() {
+    let (folder, world) = (tempfile::tempdir().unwrap(), World::new());
+    let (agent, client) = agent(folder.path(), DR, &world).await;
+    let start = order(effect(1, 1), DR, "web", Op::Start);
+    let handle = Handle("recall".to_owned());
+    let reply = client.poll(start.clone(), handle.clone()).await.unwrap();
+    assert_eq!(code(&reply), "never-ordered");
+    assert_eq!(
+        code(&client.act(start.clone()).await.unwrap()),
+        "never-ordered"
+    );
+    agent.stop().await;
+    let (_agent, client) = self::agent(folder.path(), DR, &world).await;
+    assert_eq!(code(&client.act(start).await.unwrap()), "never-ordered");
+    assert_eq!(world.acts(), 0);
+    // Another attempt is another effect.
+    let mut again = effect(1, 1);
+    again.attempt += 1;
+    let again = order(again, DR, "web", Op::Start);
+    assert!(done(&client.act(again).await.unwrap()));
+}
+
+#[tokio::test]
+async fn a_driver_may_tell_what_became_of_an_unknown_outcome() {
+    let (folder, world) = (tempfile::tempdir().unwrap(), World::new());
+    let (_agent, client) = agent(folder.path(), DR, &world).await;
+    let unknown = ActError::Unknown(Cause {
+        code: "lost".to_owned(),
+        what: "the line went dead".to_owned(),
+        retry: Retry::MayHelp,
+    });
+    let start = order(effect(1, 1), DR, "web", Op::Start);
+    world
+        .refuse
+        .lock()
+        .unwrap()
+        .insert("start".to_owned(), unknown);
+    assert_eq!(code(&client.act(start.clone()).await.unwrap()), "lost");
+    let handle = Handle("recall".to_owned());
+    let reply = client.poll(start.clone(), handle.clone()).await.unwrap();
+    assert_eq!(code(&reply), "not-recalled");
+    world.recalls.lock().unwrap().insert(start.id.clone());
+    assert!(done(
+        &client.poll(start.clone(), handle.clone()).await.unwrap()
+    ));
+    // From here on the journal knows it.
+    world.recalls.lock().unwrap().clear();
+    assert!(done(&client.poll(start, handle).await.unwrap()));
     assert_eq!(world.acts(), 1);
 }
 

@@ -1,7 +1,7 @@
 //! A small system in memory: one store, one workload, two sites and a witness, and the fake driver that operates it.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::Path,
     sync::{
         Arc, Mutex,
@@ -56,6 +56,8 @@ pub(crate) struct World {
     pub(crate) delay: Mutex<Duration>,
     /// Operations by name that answer so, without doing anything.
     pub(crate) refuse: Mutex<BTreeMap<String, ActError>>,
+    /// What it can tell was done, when it is asked afterwards.
+    pub(crate) recalls: Mutex<BTreeSet<EffectId>>,
 }
 
 impl World {
@@ -216,6 +218,12 @@ impl Driver for Fake {
         }
         self.0.apply(&order.action);
         Ok(Progress::Done(Output::default()))
+    }
+
+    async fn recall(&self, order: &Order) -> Result<Progress, ActError> {
+        let known = self.0.recalls.lock().unwrap().contains(&order.id);
+        let done = known.then(|| Progress::Done(Output::default()));
+        done.ok_or_else(|| ActError::not_recalled(order))
     }
 }
 

@@ -113,4 +113,8 @@ impl Driver for Faults {
     async fn poll(&self, order: &Order, handle: &Handle) -> Result<Progress, ActError> {
         self.inner.poll(order, handle).await
     }
+
+    async fn recall(&self, order: &Order) -> Result<Progress, ActError> {
+        self.inner.recall(order).await
+    }
 }

@@ -68,4 +68,10 @@ impl Driver for Limited {
         let poll = tokio::time::timeout(limit, self.inner.poll(order, handle)).await;
         poll.unwrap_or_else(|_| Err(late(limit)))
     }
+
+    async fn recall(&self, order: &Order) -> Result<Progress, ActError> {
+        let limit = self.limits.poll;
+        let recall = tokio::time::timeout(limit, self.inner.recall(order)).await;
+        recall.unwrap_or_else(|_| Err(late(limit)))
+    }
 }

@@ -55,4 +55,10 @@ impl Driver for Traced {
         tell("poll", order, &answer);
         answer
     }
+
+    async fn recall(&self, order: &Order) -> Result<Progress, ActError> {
+        let answer = self.0.recall(order).await;
+        tell("recall", order, &answer);
+        answer
+    }
 }

@@ -5,7 +5,9 @@ use std::{path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
 use mainstay_driver::{ActError, Cause, Driver, Order, Progress};
-use mainstay_model::{CopyDeletes, Declared, Epoch, Facts, Op, Output, Sample, Scope, SiteId};
+use mainstay_model::{
+    ComponentId, CopyDeletes, Declared, Epoch, Facts, Op, Output, Sample, Scope, SiteId,
+};
 use mainstay_storage::Deletes;
 
 use super::{
@@ -13,10 +15,10 @@ use super::{
     observe::{Memory, observe},
     options::FilesAt,
     own::{Ours, demote, initialise, is_unmarked, open_for_writes, seal},
-    salvage::salvage,
+    salvage::{salvage, saved},
 };
 use crate::{
-    shared::{Asker, Home, Replaces, owned, refused, unknown},
+    shared::{Asker, Home, Replaces, hindered, owned, refused, unknown},
     support::lasting,
 };
 
@@ -87,8 +89,7 @@ impl FilesDriver {
             // What only this site had was salvaged; from here on it has what its owner has.
             Op::Rebuild { from } => copy_from(from, Deletes::Mirror, Replaces::Sealed),
             Op::Salvage { owner } => {
-                let folder = self.home.state_of("salvage", &declared.name);
-                let folder = folder.join(order.id.run.as_str());
+                let folder = self.salvaged(order, &declared.name);
                 salvage(
                     &ours,
                     declared.name.as_str(),
@@ -113,6 +114,12 @@ impl FilesDriver {
             Some(CopyDeletes::Keep) => Deletes::Keep,
             Some(CopyDeletes::Mirror) | None => Deletes::Mirror,
         }
+    }
+
+    /// Where a run keeps what only this site had.
+    fn salvaged(&self, order: &Order, component: &ComponentId) -> PathBuf {
+        let folder = self.home.state_of("salvage", component);
+        folder.join(order.id.run.as_str())
     }
 
     /// A mark at another site that can be seen from here says that the store has an owner already.
@@ -145,5 +152,17 @@ impl Driver for FilesDriver {
             .await
             .unwrap_or_else(|error| Err(unknown("driver-fault", error.to_string())))
             .map(Progress::Done)
+    }
+
+    async fn recall(&self, order: &Order) -> Result<Progress, ActError> {
+        let declared = self.home.declared(&order.action.subject);
+        let declared = declared.map_err(ActError::NotDone)?;
+        match &order.action.op {
+            // It appears whole or not at all, and whoever was at it is gone.
+            Op::Salvage { .. } => saved(&self.salvaged(order, &declared.name))
+                .map(Progress::Done)
+                .ok_or_else(|| hindered("salvage-unfinished", "it was not finished")),
+            _ => Err(ActError::not_recalled(order)),
+        }
     }
 }

@@ -53,8 +53,8 @@ pub(super) fn salvage(
     let failed = |what: &str, error: &dyn std::fmt::Display| {
         hindered("salvage-failed", format!("{what}: {error}"))
     };
-    if let Ok(summary) = fs::read_to_string(folder.join("summary")) {
-        return Ok(output(folder, &summary));
+    if let Some(saved) = saved(folder) {
+        return Ok(saved);
     }
     if !ours.root.exists() {
         return Ok(Output::default());
@@ -89,6 +89,12 @@ pub(super) fn salvage(
     finish(&temporary, folder, &manifest, &summary)
         .map_err(|error| failed("finish the salvage", &error))?;
     Ok(output(folder, &summary))
+}
+
+/// What was saved there, if it is.
+pub(super) fn saved(folder: &Path) -> Option<Output> {
+    let summary = fs::read_to_string(folder.join("summary")).ok()?;
+    Some(output(folder, &summary))
 }
 
 fn save(

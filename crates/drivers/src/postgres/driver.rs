@@ -248,6 +248,15 @@ impl Driver for PostgresDriver {
             _ => self.act(order).await,
         }
     }
+
+    /// A salvage that was cut short is made anew; what else was can be seen.
+    async fn recall(&self, order: &Order) -> Result<Progress, ActError> {
+        let instance = self.instance(order)?;
+        match &order.action.op {
+            Op::Salvage { .. } => self.long(instance, order).await,
+            _ => Err(ActError::not_recalled(order)),
+        }
+    }
 }
 
 /// The answer of a source.

@@ -91,4 +91,10 @@ impl Driver for ProcessDriver {
         };
         output.map(Progress::Done)
     }
+    async fn recall(&self, order: &Order) -> Result<Progress, ActError> {
+        match &order.action.op {
+            Op::Sweep => Ok(Progress::Done(Output::default())),
+            _ => Err(ActError::not_recalled(order)),
+        }
+    }
 }

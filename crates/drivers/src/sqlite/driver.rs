@@ -12,9 +12,9 @@ use super::{
     observe::{Digests, observe},
     options::SqliteAt,
     own::{Ours, demote, initialise, is_unmarked, open_for_writes, seal},
-    salvage::salvage,
+    salvage::{salvage, saved},
 };
-use crate::shared::{Asker, Home, Replaces, owned, refused, unknown};
+use crate::shared::{Asker, Home, Replaces, hindered, owned, refused, unknown};
 
 /// The async half, for every `sqlite` store of one site.
 #[derive(Debug, Clone)]
@@ -79,8 +79,7 @@ impl SqliteDriver {
                 copy(&ours, Source { site: from, path }, Replaces::Sealed)
             }
             Op::Salvage { owner } => {
-                let folder = self.state("salvage", &declared.name);
-                let folder = folder.join(order.id.run.as_str());
+                let folder = self.salvaged(order, &declared.name);
                 salvage(
                     &ours,
                     declared.name.as_str(),
@@ -97,6 +96,12 @@ impl SqliteDriver {
                 format!("sqlite does not know how to carry out {other:?}"),
             )),
         }
+    }
+
+    /// Where a run keeps what only this site had.
+    fn salvaged(&self, order: &Order, component: &ComponentId) -> PathBuf {
+        let folder = self.state("salvage", component);
+        folder.join(order.id.run.as_str())
     }
 
     /// A mark at another site that can be seen from here says that the store has an owner already.
@@ -133,5 +138,17 @@ impl Driver for SqliteDriver {
             .await
             .unwrap_or_else(|error| Err(unknown("driver-fault", error.to_string())))
             .map(Progress::Done)
+    }
+
+    async fn recall(&self, order: &Order) -> Result<Progress, ActError> {
+        let declared = self.home.declared(&order.action.subject);
+        let declared = declared.map_err(ActError::NotDone)?;
+        match &order.action.op {
+            // It appears whole or not at all, and whoever was at it is gone.
+            Op::Salvage { .. } => saved(&self.salvaged(order, &declared.name))
+                .map(Progress::Done)
+                .ok_or_else(|| hindered("salvage-unfinished", "it was not finished")),
+            _ => Err(ActError::not_recalled(order)),
+        }
     }
 }

@@ -45,8 +45,8 @@ pub(super) fn salvage(
     folder: &Path,
 ) -> Result<Output, ActError> {
     let _lock = ours.lock()?;
-    if let Ok(saved) = fs::read_to_string(folder.join("summary")) {
-        return Ok(output(folder, &saved));
+    if let Some(saved) = saved(folder) {
+        return Ok(saved);
     }
     if fs::metadata(ours.path).map_or(0, |file| file.len()) == 0 {
         return Ok(Output::default());
@@ -82,6 +82,12 @@ pub(super) fn salvage(
     finish(&temporary, folder, &manifest, &summary)
         .map_err(|error| failed("finish the salvage", &error))?;
     Ok(output(folder, &summary))
+}
+
+/// What was saved there, if it is.
+pub(super) fn saved(folder: &Path) -> Option<Output> {
+    let summary = fs::read_to_string(folder.join("summary")).ok()?;
+    Some(output(folder, &summary))
 }
 
 fn output(folder: &Path, summary: &str) -> Output {

@@ -23,7 +23,7 @@ const STAGES: [(Stage, &str); 14] = [
     (Stage::Polling, "a long operation goes on and is polled"),
     (
         Stage::Recalling,
-        "after a restart, the poll of a long operation has not answered yet",
+        "after a restart, or after an order that was not answered and has no goals, the poll has not answered yet",
     ),
     (
         Stage::Confirming,

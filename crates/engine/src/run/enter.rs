@@ -6,7 +6,7 @@ use mainstay_model::{Direction, Necessity, Output, Phase, Span, Step, StepId, Ti
 
 use super::{
     effects::{look_pause, try_pause},
-    state::{Commit, Mode, RunState, StepRun, Turn},
+    state::{Commit, Mode, RECALL, RunState, StepRun, Turn},
 };
 use crate::bugs::Bug;
 use crate::machine::{
@@ -67,7 +67,11 @@ impl RunState {
             Task::None => {}
             Task::Look(look, _) => self.emit_look(step, look, at, turn),
             Task::Act | Task::Repeat => self.emit_act(step, turn),
-            Task::Poll | Task::PollAgain => self.emit_poll(step, turn),
+            Task::Poll | Task::PollAgain => {
+                let handle = &mut self.steps[id.index()].handle;
+                handle.get_or_insert_with(|| (RECALL.to_owned(), turn.now));
+                self.emit_poll(step, turn);
+            }
             Task::Ask => self.emit_ask(step, turn),
             Task::Queue => self.schedule.queue(id),
         }

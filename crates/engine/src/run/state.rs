@@ -15,6 +15,9 @@ use crate::{
     machine::{About, Fate, Permit, Place, Shape, Stage},
 };
 
+/// Stands for the handle of an action that was ordered and never answered: the agent knows it by its effect id.
+pub(crate) const RECALL: &str = "recall";
+
 /// The direction of the run, before it is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
@@ -223,7 +226,7 @@ impl RunState {
             again: run.tries < self.created.limits.retries,
             late: run.deadline.is_some_and(|at| turn.now >= at)
                 && !self.bugs.has(Bug::LooksForever),
-            handle: run.handle.is_some(),
+            handle: (run.handle.as_ref()).is_some_and(|(handle, _)| handle != RECALL),
             attempted: run.attempts > 0,
             leaving: forward && self.mode == Mode::Retreating,
             irreversible: matches!(step.undo, Undo::Irreversible),

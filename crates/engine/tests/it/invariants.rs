@@ -20,6 +20,8 @@ struct Plan {
     back: Option<Fault>,
     blind: bool,
     check: bool,
+    /// It has no goals: only what its agent says of it is known.
+    mute: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -54,15 +56,20 @@ fn plan() -> impl Strategy<Value = Plan> {
         fault(),
         prop::bool::weighted(0.08),
         prop::bool::weighted(0.1),
+        prop::bool::weighted(0.15),
     )
-        .prop_map(|(after, necessity, forward, back, blind, check)| Plan {
-            after,
-            necessity,
-            forward,
-            back,
-            blind,
-            check,
-        })
+        .prop_map(
+            |(after, necessity, forward, back, blind, check, mute)| Plan {
+                after,
+                necessity,
+                // Whoever lies about what nobody can see is not found out.
+                forward: forward.filter(|fault| !mute || *fault != Fault::Lies),
+                back: back.filter(|fault| !mute || *fault != Fault::Lies),
+                blind: blind && !mute,
+                check,
+                mute: mute && !check,
+            },
+        )
 }
 
 fn scenario() -> impl Strategy<Value = Scenario> {
@@ -115,6 +122,12 @@ impl Scenario {
             if plan.check {
                 made.body = Body::Check;
                 made.undo = Undo::Nothing;
+            }
+            if plan.mute {
+                made.goals.clear();
+                if let Undo::Act { goals, .. } = &mut made.undo {
+                    goals.clear();
+                }
             }
             steps.push(made);
         }
@@ -241,6 +254,41 @@ proptest! {
     fn i14_i15_i16_i17_i20_i22_i29_hold_in_random_trouble(scenario in scenario()) {
         prop_assert_eq!(scenario.play(Bugs::NONE), BTreeSet::new());
     }
+}
+
+/// The whole run hears the answer to an undo of what never happened; the one that dies looks instead, and sees the
+/// goal hold. A driver that keeps the contract does not refuse what holds already, so both end alike.
+#[test]
+fn i17_a_crash_before_the_undo_of_what_never_happened() {
+    let plan = Plan {
+        after: 0,
+        necessity: Necessity::Required,
+        forward: None,
+        back: None,
+        blind: false,
+        check: false,
+        mute: false,
+    };
+    let scenario = Scenario {
+        plans: vec![
+            Plan {
+                forward: Some(Fault::Happened),
+                ..plan.clone()
+            },
+            plan.clone(),
+            Plan {
+                forward: Some(Fault::Lost),
+                back: Some(Fault::Refused),
+                ..plan
+            },
+        ],
+        commit_at: 3,
+        concurrency: 1,
+        on_failure: OnFailure::Retreat,
+        lag: 0,
+        crashes: vec![10, 4],
+    };
+    assert_eq!(scenario.play(Bugs::NONE), BTreeSet::new());
 }
 
 #[cfg(feature = "planted-bugs")]

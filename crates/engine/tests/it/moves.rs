@@ -4,7 +4,9 @@ use crate::world::{Fault, Host, World, created, name, runbook, small_move, step}
 use mainstay_engine::{
     ActOutcome, Effect, Event, Evidence, ObservedGoals, Run, RunPhase, StepState,
 };
-use mainstay_model::{Direction, OnFailure, Output, Phase, StepId, Timestamp};
+use mainstay_model::{
+    Direction, EffectId, ExecutorEpoch, OnFailure, Output, Phase, Runbook, StepId, Timestamp, Undo,
+};
 
 const ACTS: [u32; 9] = [0, 1, 2, 3, 4, 5, 6, 8, 9];
 
@@ -281,5 +283,56 @@ fn quick_answer(effect: &Effect, done: &mut std::collections::BTreeSet<StepId>) 
             })
         }
         _ => None,
+    }
+}
+
+/// A step whose end nobody can see.
+fn unseen_step() -> Runbook {
+    let mut book = small_move();
+    book.steps[1].goals.clear();
+    book.steps[1].undo = Undo::Nothing;
+    book
+}
+
+#[test]
+fn what_nobody_can_see_is_asked_after_at_the_agent() {
+    for (fault, attempts) in [(Fault::Happened, 1), (Fault::Lost, 2)] {
+        let mut world = World::default();
+        world
+            .faults
+            .insert((StepId(1), Direction::Forward, 1), fault);
+        let mut host = Host::new(&unseen_step(), world);
+        assert_eq!(host.rest(), RunPhase::Succeeded);
+        assert_eq!(host.run.step(StepId(1)).unwrap().attempts, attempts);
+        let log = host.world.log.iter();
+        assert_eq!(log.filter(|(step, _)| *step == StepId(1)).count(), 1);
+        assert!(host.broken.is_empty(), "{:?}", host.broken);
+    }
+}
+
+#[test]
+fn a_new_executor_asks_the_agent_what_became_of_what_nobody_can_see() {
+    for happened in [true, false] {
+        let mut host = Host::new(&unseen_step(), World::default());
+        let acting = |host: &Host| host.run.step(StepId(1)).unwrap().attempts == 1;
+        while !acting(&host) {
+            assert!(host.turn());
+        }
+        let first = EffectId {
+            run: name("r1"),
+            step: StepId(1),
+            direction: Direction::Forward,
+            attempt: 1,
+            executor: ExecutorEpoch(1),
+        };
+        if happened {
+            host.world.act(&first);
+        }
+        host.crash(usize::MAX, 2);
+        assert_eq!(host.run.step(StepId(1)).unwrap().state, StepState::Unknown);
+        assert_eq!(host.rest(), RunPhase::Succeeded);
+        let log = host.world.log.iter();
+        assert_eq!(log.filter(|(step, _)| *step == StepId(1)).count(), 1);
+        assert!(host.broken.is_empty(), "{:?}", host.broken);
     }
 }

@@ -236,16 +236,21 @@ impl World {
         }
     }
 
-    /// How far a long order is.
+    /// What became of an order. One that was never had is barred, should it still arrive.
     pub(super) fn poll(&mut self, site: usize, life: u64, order: &Order) {
-        let it = &self.sites[site].agent;
+        let it = &mut self.sites[site].agent;
         let reply = if it.tasks.contains_key(&order.id) {
             running(&order.id)
         } else {
             match it.effects.get(&order.id) {
                 Some(Recorded::Started) => unknown("agent-restarted"),
                 Some(Recorded::Answered(reply)) => reply.clone(),
-                None => not_done("never-ordered", Retry::MayHelp),
+                None => {
+                    let never = not_done("never-ordered", Retry::MayHelp);
+                    let barred = Recorded::Answered(never.clone());
+                    it.effects.insert(order.id.clone(), barred);
+                    never
+                }
             }
         };
         self.reply(site, life, order.id.clone(), reply);

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use mainstay_engine::{
-    ActOutcome, Bugs, Created, Effect, Event, ObservedGoals, Run, RunPhase, Seq, StepState,
+    ActOutcome, Bugs, Created, Effect, Event, Evidence, ObservedGoals, Run, RunPhase, Seq,
+    StepState,
 };
 use mainstay_model::{
     Direction, EffectId, ExecutorEpoch, Fence, Runbook, StepId, Timestamp, Tri, Undo,
@@ -198,10 +199,8 @@ impl Host {
                 ..
             } => {
                 let seen = self.world.see(goals);
-                if seen
-                    .iter()
-                    .all(|evidence| evidence.answer != Tri::CannotTell)
-                {
+                let told = |evidence: &Evidence| evidence.answer != Tri::CannotTell;
+                if !seen.is_empty() && seen.iter().all(told) {
                     self.unseen.remove(&(*step, *direction));
                 }
                 Some(Event::Observed {
@@ -226,8 +225,12 @@ impl Host {
                 }
                 outcome.map(|outcome| acted(id, outcome))
             }
-            Effect::Poll { id, handle, .. } => {
-                Some(acted(id, self.world.poll(id, handle, self.now)))
+            Effect::Poll { id, .. } => {
+                let outcome = self.world.poll(id, self.now);
+                if matches!(outcome, ActOutcome::Done(_) | ActOutcome::NotDone { .. }) {
+                    self.unseen.remove(&(id.step, id.direction));
+                }
+                Some(acted(id, outcome))
             }
             Effect::Ask { .. } | Effect::Ended(_) => None,
         };

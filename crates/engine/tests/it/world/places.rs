@@ -38,8 +38,18 @@ pub struct World {
     pub acted: BTreeMap<EffectId, u32>,
     /// The order in which things changed.
     pub log: Vec<(StepId, Direction)>,
-    /// Polls left, by handle.
-    pub polls: BTreeMap<String, u32>,
+    /// Polls left, of long operations.
+    pub polls: BTreeMap<EffectId, u32>,
+    /// What was asked after and had never been ordered.
+    pub barred: BTreeSet<EffectId>,
+}
+
+fn not_done(retry: bool) -> ActOutcome {
+    ActOutcome::NotDone {
+        code: "fake".to_owned(),
+        what: "it was told to fail".to_owned(),
+        retry,
+    }
 }
 
 impl World {
@@ -51,16 +61,22 @@ impl World {
         self.log.push((id.step, id.direction));
     }
 
+    /// What goes wrong with this act. What holds already is not refused: drivers are idempotent.
+    fn fault(&self, id: &EffectId) -> Option<Fault> {
+        let fault = self.faults.get(&(id.step, id.direction, id.attempt));
+        let undone = id.direction == Direction::Undo && !self.done.contains(&id.step);
+        let refusal = |fault: &Fault| matches!(fault, Fault::Refused | Fault::MayPass);
+        fault.copied().filter(|fault| !(undone && refusal(fault)))
+    }
+
     /// An act; `None` if nobody ever answers.
     pub fn act(&mut self, id: &EffectId) -> Option<ActOutcome> {
+        assert!(
+            !self.barred.contains(id),
+            "{id} was asked after before it was ordered"
+        );
         *self.acted.entry(id.clone()).or_default() += 1;
-        let not_done = |retry| ActOutcome::NotDone {
-            code: "fake".to_owned(),
-            what: "it was told to fail".to_owned(),
-            retry,
-        };
-        let fault = self.faults.get(&(id.step, id.direction, id.attempt));
-        Some(match fault.copied() {
+        Some(match self.fault(id) {
             None => {
                 self.change(id);
                 ActOutcome::Done(self.output(id.step))
@@ -76,7 +92,7 @@ impl World {
             Some(Fault::Silent) => return None,
             Some(Fault::Stale) => ActOutcome::StaleEpoch(mainstay_model::Epoch(9)),
             Some(Fault::Long(polls)) => {
-                self.polls.insert(id.to_string(), polls);
+                self.polls.insert(id.clone(), polls);
                 ActOutcome::Running {
                     handle: id.to_string(),
                     again_at: Timestamp(0),
@@ -86,20 +102,36 @@ impl World {
         })
     }
 
-    pub fn poll(&mut self, id: &EffectId, handle: &str, now: Timestamp) -> ActOutcome {
-        let left = self.polls.entry(handle.to_owned()).or_default();
-        if *left > 0 {
-            *left -= 1;
-            return ActOutcome::Running {
-                handle: handle.to_owned(),
-                again_at: now + Span::from_secs(1),
-                note: Some(format!("{left} polls left")),
-            };
+    /// What became of an act, by the long operation that it started, or else by the agent's own journal. What was
+    /// never ordered never will be.
+    pub fn poll(&mut self, id: &EffectId, now: Timestamp) -> ActOutcome {
+        let fault = self.fault(id);
+        match (self.polls.get_mut(id), fault) {
+            (Some(left), _) if *left > 0 => {
+                *left -= 1;
+                ActOutcome::Running {
+                    handle: id.to_string(),
+                    again_at: now + Span::from_secs(1),
+                    note: Some(format!("{left} polls left")),
+                }
+            }
+            (Some(_), _) => {
+                if !self.log.contains(&(id.step, id.direction)) {
+                    self.change(id);
+                }
+                ActOutcome::Done(Output::default())
+            }
+            (None, None | Some(Fault::Happened)) if self.acted.contains_key(id) => {
+                ActOutcome::Done(self.output(id.step))
+            }
+            (None, Some(Fault::Lies)) if self.acted.contains_key(id) => {
+                ActOutcome::Done(Output::default())
+            }
+            (None, fault) => {
+                self.barred.insert(id.clone());
+                not_done(fault != Some(Fault::Refused))
+            }
         }
-        if !self.log.contains(&(id.step, id.direction)) {
-            self.change(id);
-        }
-        ActOutcome::Done(Output::default())
     }
 
     /// What there is to be seen of what a step made.
