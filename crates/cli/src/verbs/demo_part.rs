@@ -1,8 +1,13 @@
 //! `mainstay demo-part`: one process of the demo's world. Hidden; the demo starts these itself.
 
 use clap::{Args, ValueEnum};
-use mainstay_demo::{PartError, dns, load, order_service, scheduler};
+use mainstay_demo::{
+    PartError, dns, load,
+    order_service::{self, ReconcileOptions},
+    scheduler,
+};
 use serde::de::DeserializeOwned;
+use serde_json::json;
 
 use crate::{
     error::{Exit, Failure},
@@ -13,6 +18,7 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Part {
     OrderService,
+    Reconcile,
     Scheduler,
     Dns,
     Load,
@@ -27,16 +33,25 @@ pub(crate) struct DemoPartArgs {
     options: String,
 }
 
-pub(crate) async fn run(args: DemoPartArgs, _: &Output) -> Result<Exit, Failure> {
+pub(crate) async fn run(args: DemoPartArgs, out: &Output) -> Result<Exit, Failure> {
     let text = &args.options;
     let done = match args.part {
         Part::OrderService => order_service::run(options(text)?).await,
+        Part::Reconcile => reconcile(options(text)?, out).await,
         Part::Scheduler => scheduler::run(options(text)?).await,
         Part::Dns => dns::run(options(text)?).await,
         Part::Load => load::run(options(text)?).await,
     };
     done.map(|()| Exit::Done)
         .map_err(|error: PartError| Failure::new(error.code(), error))
+}
+
+/// What it is allowed to find stands in the environment, as for every program that compares the stores of a group.
+async fn reconcile(options: ReconcileOptions, out: &Output) -> Result<(), PartError> {
+    let skew = std::env::var("MAINSTAY_SKEW").unwrap_or_default().parse()?;
+    let found = order_service::reconcile(options, skew).await?;
+    out.line(json!(found).to_string());
+    Ok(())
 }
 
 fn options<T: DeserializeOwned>(text: &str) -> Result<T, Failure> {

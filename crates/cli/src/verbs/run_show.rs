@@ -1,6 +1,6 @@
 //! How runs are listed, shown and watched.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use mainstay_control::state::RunRow;
 use mainstay_engine::{Run, RunPhase, StepState, StepView};
@@ -18,6 +18,11 @@ use crate::{
 
 /// How often a watched run is looked at.
 const LOOK: Duration = Duration::from_millis(300);
+
+/// Phases whose steps find something that people want to read. `--json` has what every step found.
+const TELLING: [Phase; 3] = [Phase::Reconcile, Phase::Sweep, Phase::Salvage];
+/// The most of it that is shown to people, in characters.
+const WIDEST: usize = 400;
 
 #[derive(Serialize)]
 struct Row {
@@ -100,6 +105,7 @@ struct ShownStep {
     ended: Option<mainstay_model::Timestamp>,
     note: String,
     code: Option<String>,
+    output: BTreeMap<String, String>,
 }
 
 /// `mainstay run show`.
@@ -146,6 +152,7 @@ fn shown(view: &StepView<'_>, step: &Step) -> ShownStep {
         ended: view.ended,
         note: view.note.to_owned(),
         code: view.code.map(str::to_owned),
+        output: view.output.values.clone(),
     }
 }
 
@@ -155,6 +162,14 @@ fn draw(session: &Session, run: &Run, name: &RunId, out: &Output) -> Result<(), 
     picture.take_run(run);
     for line in picture.lines(context::now(), Detail::All, out) {
         out.line(line);
+    }
+    for (view, step) in run.steps().zip(&run.runbook().steps) {
+        if TELLING.contains(&step.phase) {
+            for (name, value) in &view.output.values {
+                let value: String = value.chars().take(WIDEST).collect();
+                out.line(format!("{}: {name}: {value}", step.title()));
+            }
+        }
     }
     for (step, question) in run.questions() {
         out.line(format!("step {} asks: {}", step.0, question.text));

@@ -1,10 +1,13 @@
 //! What Mainstay says about its runs, as `mainstay run show --json` prints it.
 //! Must not know what a run is for.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::error::PartError;
+use crate::order_service::Reconciliation;
 use crate::report::{Landmark, LandmarkKind, Outcome, StepSpan};
 use crate::world::World;
 
@@ -28,6 +31,7 @@ pub(super) struct Step {
     state: Value,
     started: Option<u64>,
     ended: Option<u64>,
+    output: BTreeMap<String, String>,
 }
 
 /// The run with this name, or the newest one.
@@ -50,6 +54,15 @@ impl Run {
     /// Its steps as spans; those that never ran are left out.
     pub(super) fn spans(&self) -> Vec<StepSpan> {
         self.steps.iter().filter_map(Step::span).collect()
+    }
+
+    /// What the comparison of the group's stores found, in the application's own words.
+    pub(super) fn reconciliation(&self) -> Option<Reconciliation> {
+        let mut said = self
+            .steps
+            .iter()
+            .filter_map(|step| step.output.get("reconcile"));
+        serde_json::from_str(said.next()?).ok()
     }
 
     /// Its point of no return.

@@ -60,6 +60,12 @@ pub(super) async fn play(stage: &mut Stage<'_>) -> Result<(ActResult, ActStory),
         },
     ];
     let (mut result, story) = measured(stage, Act::SiteLoss, Site::Dr, &run, &landmarks).await?;
+    if !story.recorded_lost.is_empty() {
+        stage.line(format!(
+            "{} orders had reached dr before their attachments: web has recorded them as lost",
+            story.recorded_lost.len()
+        ));
+    }
     result.rto_s = Some(between(killed, first));
     result.detected_s = Some(between(killed, noticed));
     if let (Some(lost), Some(bound)) = (result.true_loss_s, result.reported_loss_bound_s) {

@@ -3,7 +3,7 @@
 use super::runs::{self, Run};
 use super::stage::{Stage, between, now};
 use crate::error::PartError;
-use crate::load::Window;
+use crate::load::{Audit, Lost, Missing, Window};
 use crate::report::{ActStory, Landmark, LandmarkKind};
 use crate::result::{Act, ActResult};
 use crate::world::Site;
@@ -65,6 +65,7 @@ pub(super) async fn measured(
         to_us: now(),
     };
     let found = stage.kept.audit(stage.world, to, window.to_us).await?;
+    let recorded_lost = recorded(run, &found)?;
     let list = stage.list()?;
     let outage = list.outage(window);
     let zero = landmarks
@@ -102,6 +103,26 @@ pub(super) async fn measured(
         outage: Some(outage),
         served: list.served(window, SLICE_US),
         slice_us: SLICE_US,
+        recorded_lost,
     };
     Ok((result, story))
+}
+
+/// The orders that the application recorded as having lost their attachment in this move. Those that clients miss
+/// must be among them: a loss that nobody was told of is a broken promise.
+fn recorded(run: &Run, found: &Audit) -> Result<Vec<String>, PartError> {
+    let recorded = run
+        .reconciliation()
+        .map_or_else(Vec::new, |found| found.lost);
+    let silent = found.lost.iter().find(|lost| {
+        let attachment = matches!(lost.missing, Missing::Attachment | Missing::OtherAttachment);
+        attachment && !recorded.contains(&format!("{}/{}", lost.tenant, lost.id))
+    });
+    match silent {
+        None => Ok(recorded),
+        Some(Lost { tenant, id, .. }) => Err(PartError::Promise(format!(
+            "order {tenant}/{id} has lost its attachment, and {} does not say so",
+            run.name
+        ))),
+    }
 }

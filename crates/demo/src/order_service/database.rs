@@ -1,6 +1,8 @@
 //! The two databases behind one interface: what is written and read, and who does it. The rules of
 //! ownership are the gate's; each engine only has to check them inside its transaction.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::attachments::Attachment;
@@ -35,6 +37,9 @@ pub struct StoredOrder {
     pub epoch: u64,
 }
 
+/// Which order: its tenant and its id.
+pub(crate) type OrderKey = (String, String);
+
 /// An order to be written; its attachment is on disk already.
 #[derive(Debug, Clone)]
 pub(crate) struct NewOrder {
@@ -54,6 +59,8 @@ pub(crate) enum Write {
         /// Who ran it.
         by: String,
     },
+    /// An order whose attachment did not survive the loss of a site.
+    Lost(OrderKey),
     /// Nothing is written; everything that a write needs is tried.
     Probe,
 }
@@ -182,6 +189,17 @@ pub(crate) async fn orders(url: &DatabaseUrl, which: Which) -> Result<Vec<Stored
             blocking(move || sqlite::orders(&path, &which)).await
         }
         DatabaseUrl::Postgres(url) => postgres::orders(url, &which).await,
+    }
+}
+
+/// The orders that are known to have lost their attachment.
+pub(crate) async fn known_lost(url: &DatabaseUrl) -> Result<BTreeSet<OrderKey>, Refusal> {
+    match url {
+        DatabaseUrl::Sqlite(path) => {
+            let path = path.clone();
+            blocking(move || sqlite::known_lost(&path)).await
+        }
+        DatabaseUrl::Postgres(url) => postgres::known_lost(url).await,
     }
 }
 

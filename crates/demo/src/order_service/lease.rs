@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
+use super::gate::Refusal;
 use super::options::LeaseOptions;
 use crate::clock::BootInstant;
 use crate::error::PartError;
@@ -120,6 +121,34 @@ pub(crate) async fn keep(
             },
         }
     }
+}
+
+/// A lease for one short piece of work, asked for until it is granted or the time is over.
+pub(crate) async fn once(
+    options: &LeaseOptions,
+    site: &str,
+    holder: &str,
+    epoch: u64,
+    patience: Duration,
+) -> Result<LeaseHolder, Refusal> {
+    let client = crate::web::client(ASK_TIMEOUT).map_err(|_| Refusal::NoLease)?;
+    let (lease, url) = (LeaseHolder::empty(), url(options));
+    let ask = Ask {
+        site,
+        epoch,
+        holder,
+    };
+    let deadline = BootInstant::now().plus(patience);
+    while !lease.covers(epoch) {
+        if BootInstant::now() > deadline {
+            return Err(Refusal::NoLease);
+        }
+        let pause = renew(&client, &url, &ask, &lease).await;
+        if !lease.covers(epoch) {
+            tokio::time::sleep(pause).await;
+        }
+    }
+    Ok(lease)
 }
 
 fn url(options: &LeaseOptions) -> String {

@@ -1,19 +1,19 @@
 //! The order service on PostgreSQL. The mark is read inside each write's transaction under a row
 //! lock, so that whoever seals the store waits for the transactions that began before.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tokio_postgres::error::SqlState;
+use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Config, NoTls, Row, Transaction};
 
-use super::database::{Counts, NewOrder, StoredOrder, Which, Write, Writer, Written};
+use super::database::{Counts, NewOrder, OrderKey, StoredOrder, Which, Write, Writer, Written};
 use super::gate::{Refusal, admit};
 use super::ids::Tenant;
 use super::mark::{Mark, MarkReading};
 use crate::clock::now_us;
 
-/// The environment variable with the password, where the URL has none: a URL stands in a plan file and in process lists.
-const PASSWORD: &str = "DEMO_DATABASE_PASSWORD";
 /// Longest wait for a connection.
 const CONNECT: Duration = Duration::from_secs(1);
 /// Longest wait for one batch. A commit that waits for a lost standby must not block for ever.
@@ -41,6 +41,13 @@ CREATE TABLE IF NOT EXISTS job_runs (
   at_us BIGINT NOT NULL,
   site TEXT NOT NULL,
   epoch BIGINT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS lost_attachments (
+  tenant TEXT NOT NULL,
+  id TEXT NOT NULL,
+  noted_us BIGINT NOT NULL,
+  epoch BIGINT NOT NULL,
+  PRIMARY KEY (tenant, id)
 );";
 
 const MARK: &str = "SELECT epoch::bigint, owner, run, state FROM mainstay.mark WHERE id = 1";
@@ -86,6 +93,7 @@ async fn write_batch(
         results.push(match write {
             Write::Order(order) => insert_order(&transaction, order, &by.site, epoch).await?,
             Write::Tick { by: whom } => insert_tick(&transaction, whom, &by.site, epoch).await?,
+            Write::Lost(order) => insert_lost(&transaction, order, epoch).await?,
             Write::Probe => Written::AlreadyThere,
         });
     }
@@ -155,6 +163,21 @@ async fn insert_tick(
         .await
         .map_err(refused)?;
     Ok(Written::Created)
+}
+
+async fn insert_lost(
+    transaction: &Transaction<'_>,
+    (tenant, id): &OrderKey,
+    epoch: u64,
+) -> Result<Written, Refusal> {
+    let sql = "INSERT INTO lost_attachments VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
+    let values: [&(dyn ToSql + Sync); 4] = [tenant, id, &column(now_us()), &column(epoch)];
+    let inserted = transaction.execute(sql, &values).await.map_err(refused)?;
+    Ok(if inserted == 1 {
+        Written::Created
+    } else {
+        Written::AlreadyThere
+    })
 }
 
 /// Looks at the mark through one connection, opened anew after every failure.
@@ -259,6 +282,16 @@ fn stored_order(row: &Row) -> Result<StoredOrder, tokio_postgres::Error> {
     })
 }
 
+pub(crate) async fn known_lost(url: &str) -> Result<BTreeSet<OrderKey>, Refusal> {
+    let client = connect(url).await?;
+    let rows = within(client.query("SELECT tenant, id FROM lost_attachments", &[])).await?;
+    let keys = rows
+        .iter()
+        .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)));
+    keys.collect::<Result<_, tokio_postgres::Error>>()
+        .map_err(refused)
+}
+
 pub(crate) async fn counts(url: &str) -> Result<Counts, Refusal> {
     let client = connect(url).await?;
     let sql = "SELECT (SELECT count(*) FROM tenants), (SELECT count(*) FROM orders), \
@@ -290,12 +323,7 @@ pub(crate) async fn init(url: &str, tenants: &[Tenant]) -> Result<(), Refusal> {
 }
 
 async fn connect(url: &str) -> Result<Client, Refusal> {
-    let mut config: Config = url.parse().map_err(refused)?;
-    if config.get_password().is_none()
-        && let Some(password) = std::env::var_os(PASSWORD)
-    {
-        config.password(password.as_encoded_bytes());
-    }
+    let config: Config = url.parse().map_err(refused)?;
     let connected = within_time(CONNECT, config.connect(NoTls)).await?;
     let (client, connection) = connected;
     // Ends with the client; what went wrong is also returned to whoever awaits a query.

@@ -15,7 +15,7 @@ use super::database::{MarkReader, Writer};
 use super::gate::owned_epoch;
 use super::lease::{self, LeaseHolder};
 use super::mark::MarkReading;
-use super::options::Options;
+use super::options::{DatabaseUrl, Options};
 use super::writer;
 use crate::error::PartError;
 use crate::{stop, web};
@@ -39,11 +39,17 @@ const PASSWORD: &str = "DEMO_DATABASE_PASSWORD";
 
 /// Runs a replica until the process is asked to stop.
 pub async fn run(mut options: Options) -> Result<(), PartError> {
-    if let Ok(password) = std::env::var(PASSWORD) {
-        options.database = options.database.with_password(password.trim());
-    }
+    options.database = with_password(options.database);
     let stop = stop::asked()?;
     OrderService::bind(options).await?.serve(stop).await
+}
+
+/// The database with the password from the environment, if there is one.
+pub(super) fn with_password(database: DatabaseUrl) -> DatabaseUrl {
+    match std::env::var(PASSWORD) {
+        Ok(password) => database.with_password(password.trim()),
+        Err(_) => database,
+    }
 }
 
 impl OrderService {

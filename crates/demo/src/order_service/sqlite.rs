@@ -1,6 +1,7 @@
 //! The order service on SQLite. The owner keeps one connection; everyone else looks through fresh
 //! read-only ones, because a replica's file is replaced by rename under the same path.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -8,7 +9,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, TransactionBehavior, params};
 
-use super::database::{Counts, NewOrder, StoredOrder, Which, Write, Writer, Written};
+use super::database::{Counts, NewOrder, OrderKey, StoredOrder, Which, Write, Writer, Written};
 use super::gate::{Refusal, admit};
 use super::ids::Tenant;
 use super::mark::{Mark, MarkReading};
@@ -37,6 +38,13 @@ CREATE TABLE IF NOT EXISTS job_runs (
   at_us INTEGER NOT NULL,
   site TEXT NOT NULL,
   epoch INTEGER NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS lost_attachments (
+  tenant TEXT NOT NULL,
+  id TEXT NOT NULL,
+  noted_us INTEGER NOT NULL,
+  epoch INTEGER NOT NULL,
+  PRIMARY KEY (tenant, id)
 ) STRICT;";
 
 const ORDER_COLUMNS: &str = "tenant, id, body, attachment, attachment_sha256, attachment_bytes, \
@@ -79,6 +87,7 @@ impl Session {
             results.push(match write {
                 Write::Order(order) => insert_order(&transaction, order, &by.site, epoch)?,
                 Write::Tick { by: whom } => insert_tick(&transaction, whom, &by.site, epoch)?,
+                Write::Lost(order) => insert_lost(&transaction, order, epoch)?,
                 Write::Probe => Written::AlreadyThere,
             });
         }
@@ -156,6 +165,35 @@ fn insert_tick(
         .and_then(|mut insert| insert.execute(params![whom, column(now_us()), site, column(epoch)]))
         .map_err(refused)?;
     Ok(Written::Created)
+}
+
+fn insert_lost(
+    connection: &Connection,
+    (tenant, id): &OrderKey,
+    epoch: u64,
+) -> Result<Written, Refusal> {
+    let sql = "INSERT INTO lost_attachments (tenant, id, noted_us, epoch) VALUES (?1, ?2, ?3, ?4) \
+               ON CONFLICT DO NOTHING";
+    let inserted = connection
+        .prepare_cached(sql)
+        .and_then(|mut insert| insert.execute(params![tenant, id, column(now_us()), column(epoch)]))
+        .map_err(refused)?;
+    Ok(if inserted == 1 {
+        Written::Created
+    } else {
+        Written::AlreadyThere
+    })
+}
+
+pub(crate) fn known_lost(path: &Path) -> Result<BTreeSet<OrderKey>, Refusal> {
+    let connection = open_read_only(path)?;
+    let mut statement = connection
+        .prepare("SELECT tenant, id FROM lost_attachments")
+        .map_err(refused)?;
+    let rows = statement
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
+        .map_err(refused)?;
+    rows.collect::<rusqlite::Result<_>>().map_err(refused)
 }
 
 pub(crate) fn read_mark(path: &Path) -> MarkReading {

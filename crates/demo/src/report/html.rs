@@ -100,7 +100,24 @@ fn act(story: &ActStory) -> Markup {
                 }
             }
             div class="wide" { (timeline(story)) }
+            (recorded_lost(story))
             (details(story))
+        }
+    }
+}
+
+fn recorded_lost(story: &ActStory) -> Markup {
+    html! {
+        @if !story.recorded_lost.is_empty() {
+            details {
+                summary { "Attachments recorded as lost: " (story.recorded_lost.len()) }
+                p {
+                    "The database had reached the other site before these orders' attachments had. The application \
+                     compared the two before it started there, and recorded them; its own check then accepted exactly \
+                     these."
+                }
+                p class="soft" { (story.recorded_lost.join(", ")) }
+            }
         }
     }
 }
@@ -200,6 +217,7 @@ mod tests {
                 }),
                 served: served.collect(),
                 slice_us: 1_000_000,
+                recorded_lost: vec!["t01/o-7".to_owned()],
             }],
         }
     }
@@ -210,6 +228,7 @@ mod tests {
         assert!(page.starts_with("<!DOCTYPE html>") && page.ends_with("</html>"));
         assert!(page.contains("prod was killed &lt;at once&gt; &amp; noticed."));
         assert!(page.contains("Every promise was kept."));
+        assert!(page.contains("Attachments recorded as lost: 1") && page.contains("t01/o-7"));
         for outside in ["http://", "https://", "<script", "<link", "url("] {
             assert!(!page.contains(outside), "{outside}");
         }

@@ -37,6 +37,8 @@ pub struct ActStory {
     pub served: Vec<Served>,
     /// The length of a slice in microseconds.
     pub slice_us: u64,
+    /// Orders that the application recorded as having lost their attachment in this move, as `tenant/id`.
+    pub recorded_lost: Vec<String>,
 }
 
 /// One step of a run, from its start to its end.

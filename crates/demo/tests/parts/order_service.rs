@@ -9,7 +9,9 @@ use axum::extract::Path;
 use axum::http::StatusCode;
 use axum::routing::post as route_post;
 use axum::{Json, Router};
-use mainstay_demo::order_service::{LeaseOptions, init, stored_orders};
+use mainstay_demo::order_service::{
+    LeaseOptions, ReconcileOptions, Skew, init, reconcile, stored_orders,
+};
 use serde_json::{Value, json};
 
 async fn owner(root: &std::path::Path) -> (Site, Running) {
@@ -316,6 +318,76 @@ async fn writing_stops_when_the_lease_runs_out_and_resumes_with_it() {
     readiness(&running, Some("no-lease")).await;
     site.mark(2, "prod", "open");
     readiness(&running, None).await;
+}
+
+/// What a planned move must not find is recorded after a forced one, and from then on known: no more and no less.
+#[tokio::test]
+async fn what_a_lost_site_took_with_it_is_recorded_once() {
+    let root = tempfile::tempdir().unwrap();
+    let site = Site::sqlite("dr", root.path());
+    init(&site.database, 50).await.unwrap();
+    site.mark(3, "dr", "open");
+    let (grantor, at) = grantor(600, 100).await;
+    grantor.epoch.store(3, Ordering::SeqCst);
+    let lease = LeaseOptions {
+        url: at.url(""),
+        store: "ledger".to_owned(),
+    };
+    let running = site.start("dr-1", None).await;
+    readiness(&running, None).await;
+    for id in ["o1", "o2", "o3"] {
+        let (status, _) = post(running.url("/orders"), &order("t01", id, "x")).await;
+        assert_eq!(status, 201);
+    }
+    let options = ReconcileOptions {
+        site: "dr".to_owned(),
+        database: site.database.clone(),
+        files: site.files(),
+        lease: Some(lease),
+    };
+    let compare = async |skew| reconcile(options.clone(), skew).await;
+    let remove = |id: &str| {
+        let orders = std::fs::read_dir(site.files().join("t01")).unwrap();
+        let mut files = orders.map(|entry| entry.unwrap().path());
+        let of = |path: &std::path::PathBuf| {
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            name.starts_with(&format!("{id}."))
+        };
+        std::fs::remove_file(files.find(of).unwrap()).unwrap();
+    };
+    let verified = async || get(running.url("/verify")).await.1;
+
+    assert_eq!(compare(Skew::Refused).await.unwrap().dangling, 0);
+    remove("o2");
+    let refused = compare(Skew::Refused).await.unwrap_err().to_string();
+    assert!(refused.contains("t01/o2"), "{refused}");
+    assert_eq!(verified().await["ok"], false);
+    assert_eq!(
+        grantor.asked.load(Ordering::SeqCst),
+        0,
+        "nothing was written"
+    );
+
+    let found = compare(Skew::Reported).await.unwrap();
+    assert_eq!(
+        (found.dangling, &found.lost[..]),
+        (1, &["t01/o2".to_owned()][..])
+    );
+    let verification = verified().await;
+    assert_eq!(
+        (&verification["ok"], &verification["known_lost"]),
+        (&json!(true), &json!(1))
+    );
+    let again = compare(Skew::Reported).await.unwrap();
+    assert_eq!((again.dangling, again.known_before), (0, 1));
+    assert_eq!(compare(Skew::Refused).await.unwrap().dangling, 0);
+
+    remove("o3");
+    assert_eq!(verified().await["ok"], false);
+    // Another site owns the store by now: nothing may be recorded here.
+    site.mark(4, "prod", "open");
+    assert!(compare(Skew::Reported).await.is_err());
+    assert_eq!(verified().await["known_lost"], 1);
 }
 
 #[tokio::test]

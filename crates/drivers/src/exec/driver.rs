@@ -6,13 +6,9 @@ use mainstay_driver::{ActError, Cause, Driver, Order, Progress};
 use mainstay_model::{Facts, Health, Op, Output, Sample, Scope, Subject, TeamStep, WorkloadFacts};
 use serde::Deserialize;
 
-use super::{
-    fence,
-    options::{ExecAt, Program},
-    program::{Said, run},
-};
+use super::{fence, options::ExecAt};
 use crate::{
-    shared::{Home, now, refused},
+    shared::{Home, Program, Said, now, reconcile, reconciled, refused, run},
     support::lasting,
 };
 
@@ -69,6 +65,10 @@ impl ExecDriver {
                 Said::Yes(_) => Health::Passed,
                 Said::No(why) => Health::Failed(why),
             }),
+            reconciled: match (&at.reconcile, scope.subject.component()) {
+                (Some(_), Some(component)) => Some(reconciled(&self.home, component)?),
+                _ => None,
+            },
             ..Facts::default()
         })
     }
@@ -94,6 +94,9 @@ impl ExecDriver {
             .declared(&action.subject)
             .map_err(ActError::NotDone)?;
         let at: ExecAt = Home::options(declared, &action.site).map_err(ActError::NotDone)?;
+        if let (Op::Reconcile { skew }, Some(program)) = (&action.op, &at.reconcile) {
+            return reconcile(&self.home, program, order, *skew).await;
+        }
         let (word, program) = match &action.op {
             Op::Start => ("start", at.start),
             Op::Stop => ("stop", at.stop),

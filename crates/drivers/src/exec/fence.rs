@@ -9,13 +9,9 @@ use mainstay_model::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{
-    NAME,
-    options::ExecFence,
-    program::{Said, run},
-};
+use super::{NAME, options::ExecFence};
 use crate::{
-    shared::{Home, hindered, now, refused, write_durably},
+    shared::{Home, RunError, Said, hindered, now, refused, run, write_durably},
     support::lasting,
 };
 
@@ -99,7 +95,7 @@ pub(super) async fn look(home: &Home, scope: &Scope) -> Result<Facts, Cause> {
         &variables(&scope.subject, &scope.site, below),
     )
     .await;
-    let (below, evidence) = match said.map_err(super::program::RunError::cause)? {
+    let (below, evidence) = match said.map_err(RunError::cause)? {
         Said::Yes(out) => (below, out),
         Said::No(why) => (Epoch(0), format!("not cut off: {why}")),
     };

@@ -5,7 +5,6 @@ mod driver;
 mod fence;
 mod kind;
 mod options;
-mod program;
 #[cfg(test)]
 mod tests;
 

@@ -1,29 +1,10 @@
 //! What a plan file says about an `exec` workload, step or fence. The documentation of the fields is the schema's.
 //! Must not know how they are used.
 
-use std::collections::BTreeMap;
-
-use mainstay_model::{Secret, Span};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// A program. It ends with 0 for "yes" or "done", 1 for "no" or "certainly not done"; anything else, a signal, or no
-/// end in time means "unknown".
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Program {
-    /// The program and its arguments. There is no shell. A program with a `/` in its name is relative to the plan file.
-    pub(crate) command: Vec<String>,
-    /// Environment variables. Of the agent's own, only `PATH`, `HOME`, `USER`, `LANG`, `LC_ALL`, `TZ` and `TMPDIR` are
-    /// passed on.
-    pub(crate) env: BTreeMap<String, String>,
-    /// Environment variables whose value is a secret: `{ env: NAME }` or `{ file: PATH }`.
-    pub(crate) secret_env: BTreeMap<String, Secret>,
-    /// The working directory, relative to the plan file. Default: the plan file's folder.
-    pub(crate) dir: Option<String>,
-    /// After so long it is killed, with everything that it started, and the outcome is unknown. Default: 60s.
-    pub(crate) timeout: Option<Span>,
-}
+use crate::shared::Program;
 
 /// A workload at one site, by the programs that operate it.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
@@ -47,6 +28,10 @@ pub(crate) struct ExecAt {
     pub(crate) rebind: Option<Program>,
     /// The application's own read-only check.
     pub(crate) verify: Option<Program>,
+    /// Compares the stores of a group that names this workload as its `check`, after they were promoted. With
+    /// `MAINSTAY_SKEW=refused` in its environment it ends with 1 if anything does not fit together; with `reported` it
+    /// records that as lost, so that `verify` accepts exactly that. What it prints goes into the run's record.
+    pub(crate) reconcile: Option<Program>,
     /// Lists what still reached the old site; what it prints goes into the report.
     pub(crate) sweep: Option<Program>,
     /// Prints the deployed version.
@@ -82,6 +67,7 @@ impl ExecAt {
             ("held", &self.held),
             ("rebind", &self.rebind),
             ("verify", &self.verify),
+            ("reconcile", &self.reconcile),
             ("sweep", &self.sweep),
             ("version", &self.version),
             ("provision", &self.provision),

@@ -2,10 +2,10 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use mainstay_driver::{ActError, Driver as _};
+use mainstay_driver::{ActError, Driver as _, Progress};
 use mainstay_model::{
     Class, Epoch, Facts, FencerSpec, Goal, Health, Kind as _, KindName, Op, Output, PlanFile,
-    Predicate, Tri, standard_holds,
+    Predicate, Skew, Tri, standard_holds,
 };
 use serde_json::{Value, json};
 
@@ -142,6 +142,43 @@ async fn the_exit_code_is_the_word() {
     let odd = World::new(json!({ "running": sh("exit 7"), "held": sh("exit 1") }));
     let workload = odd.seen().await.workload.unwrap();
     assert_eq!((workload.running, workload.held), (None, Some(false)));
+}
+
+#[tokio::test]
+async fn a_groups_check_is_done_once_for_each_promote() {
+    let script = "echo \"$MAINSTAY_SKEW $MAINSTAY_EPOCH\"; test $MAINSTAY_SKEW = reported || { echo o-7 dangles >&2; exit 1; }";
+    let world = World::new(json!({ "reconcile": sh(script) }));
+    let driver = world.driver();
+    let ask = async |skew, epoch| {
+        let order = crate::shared::testing::order(NAME, "a", Op::Reconcile { skew });
+        driver
+            .act(&crate::shared::testing::fenced(order, epoch))
+            .await
+    };
+    let holds = async |epoch: u64| {
+        let goal = Goal {
+            scope: scope(NAME, "a"),
+            is: Predicate::Reconciled(Epoch(epoch)),
+        };
+        standard_holds(&goal, &driver.observe(&goal.scope).await, now())
+    };
+    assert_eq!(holds(5).await, Tri::DoesNot);
+    let refused = ask(Skew::Refused, 5).await.unwrap_err();
+    assert!(refused.to_string().contains("o-7 dangles"), "{refused}");
+    assert_eq!(code::<()>(Err(refused)), "stores-differ");
+    assert_eq!(holds(5).await, Tri::DoesNot);
+    let Progress::Done(done) = ask(Skew::Reported, 5).await.unwrap() else {
+        panic!("it ends at once");
+    };
+    assert_eq!(done.values["reconcile"], "reported 5");
+    // What was done for one promote says nothing about the next.
+    assert_eq!((holds(5).await, holds(6).await), (Tri::Holds, Tri::DoesNot));
+    let without_epoch = world
+        .ask(Op::Reconcile {
+            skew: Skew::Reported,
+        })
+        .await;
+    assert_eq!(code(without_epoch), "epoch-missing");
 }
 
 #[tokio::test]

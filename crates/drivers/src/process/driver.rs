@@ -80,6 +80,7 @@ impl Driver for ProcessDriver {
             Op::Start => component.start().await,
             Op::Stop => component.stop().await,
             Op::Rebind => component.restart().await,
+            Op::Reconcile { skew } => component.reconcile(order, *skew).await,
             Op::Hold => component.hold(order).await,
             Op::Release => component.release(order).await,
             // Nothing that reaches a stopped process is kept anywhere.

@@ -58,13 +58,15 @@ impl Kind for ProcessKind {
 
     fn lower(&self, declared: &Declared, phase: Phase, mv: &Move) -> Vec<Draft> {
         if phase == Phase::Reconcile {
-            // The application's own check may be a group's, too.
-            let at = declared.at.get(&mv.site);
-            let check = at.is_some_and(|at| at.get("verify").is_some());
-            return if check {
-                standard_lower(declared, Phase::Verify, mv)
-            } else {
-                Vec::new()
+            let declares = |option: &str| {
+                let at = declared.at.get(&mv.site);
+                at.is_some_and(|at| at.get(option).is_some())
+            };
+            // A program that has to run to be asked only serves where it runs already.
+            return match (declares("reconcile"), declares("verify")) {
+                (true, _) => standard_lower(declared, phase, mv),
+                (false, true) => standard_lower(declared, Phase::Verify, mv),
+                (false, false) => Vec::new(),
             };
         }
         let mut drafts = standard_lower(&counted(declared), phase, mv);
@@ -121,6 +123,11 @@ fn check_at(at: &ProcessAt, site: &str, found: &mut Vec<Complaint>) {
             "a version comes from a url or a command",
             help,
         );
+    }
+    let reconcile = at.reconcile.as_ref();
+    if reconcile.is_some_and(|program| program.command.first().is_none_or(String::is_empty)) {
+        let help = "write command: [program, argument]";
+        complain(&["reconcile", "command"], "there is no program", help);
     }
     if at.hold.is_some() != at.held.is_some() || at.hold.is_some() != at.release.is_some() {
         let help = "a scheduler has all three: hold, release and held";

@@ -3,8 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use mainstay_driver::{ActError, Cause};
-use mainstay_model::{Output, Span};
+use mainstay_driver::{ActError, Cause, Order};
+use mainstay_model::{Output, Skew, Span};
 use rustix::process::Signal;
 
 use super::{
@@ -15,7 +15,7 @@ use super::{
     supervised::Supervised,
 };
 use crate::{
-    shared::{check, hindered, refused, unknown},
+    shared::{check, hindered, reconcile, refused, unknown},
     support::passing,
 };
 
@@ -97,6 +97,30 @@ impl Supervised {
         }
         self.restore_work(&record).await;
         Ok(Output::default())
+    }
+
+    /// Lets the application's own program compare the stores of a group. Nothing of the component runs yet.
+    pub(super) async fn reconcile(&self, order: &Order, skew: Skew) -> Result<Output, ActError> {
+        let Some(program) = &self.at.reconcile else {
+            let what = format!("{} declares no program for reconcile", self.declared.name);
+            return Err(refused("unsupported", what));
+        };
+        let _turn = self.take_turn().await?;
+        // What the instances have in their environment, their program needs too.
+        let mut program = program.clone();
+        for (name, value) in &self.at.env {
+            program
+                .env
+                .entry(name.clone())
+                .or_insert_with(|| value.clone());
+        }
+        for (name, value) in &self.at.secret_env {
+            program
+                .secret_env
+                .entry(name.clone())
+                .or_insert_with(|| value.clone());
+        }
+        reconcile(&self.home, &program, order, skew).await
     }
 
     pub(super) async fn take_turn(

@@ -9,7 +9,7 @@ use super::{
     options::Version,
     supervised::Supervised,
 };
-use crate::shared::{HttpCall, ask, check};
+use crate::shared::{HttpCall, ask, check, reconciled};
 
 impl Supervised {
     /// Looks at everything that is declared.
@@ -54,6 +54,10 @@ impl Supervised {
                 version,
             }),
             health,
+            reconciled: match self.at.reconcile {
+                Some(_) => Some(reconciled(&self.home, &self.declared.name)?),
+                None => None,
+            },
             ..Facts::default()
         })
     }

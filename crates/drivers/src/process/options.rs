@@ -7,7 +7,7 @@ use mainstay_model::{Secret, Span};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::shared::HttpCall;
+use crate::shared::{HttpCall, Program};
 
 /// A program at one site, run once or several times.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -42,6 +42,12 @@ pub(crate) struct ProcessAt {
     /// The application's own read-only check. Without it, being ready is enough.
     #[serde(default)]
     pub(crate) verify: Option<HttpCall>,
+    /// The program that compares the stores of a group that names this workload as its `check`. It runs to its end
+    /// right after they were promoted, before any instance is started. With `MAINSTAY_SKEW=refused` in its environment
+    /// it ends with 1 if anything does not fit together; with `reported` it records that as lost, so that `verify`
+    /// accepts exactly that. What it prints goes into the run's record.
+    #[serde(default)]
+    pub(crate) reconcile: Option<Program>,
     /// Where the deployed version can be seen.
     #[serde(default)]
     pub(crate) version: Option<Version>,

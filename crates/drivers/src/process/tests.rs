@@ -10,16 +10,19 @@ use std::{
     time::Duration,
 };
 
-use mainstay_driver::ActError;
+use mainstay_driver::{ActError, Driver as _, Progress};
 use mainstay_model::{
-    Class, Facts, Kind as _, MoveMode, Op, Output, Phase, PlanFile, Predicate, WorkloadRole,
+    Class, Epoch, Facts, Kind as _, MoveMode, Op, Output, Phase, PlanFile, Predicate, Skew,
+    WorkloadRole,
 };
 use serde_json::{Value, json};
 
 use super::{NAME, ProcessDriver, ProcessKind, identity::Identity, record::Record};
 use crate::shared::{
     Quarantine,
-    testing::{act, code, conforms, declared, facts, home_with, plan, site, subject},
+    testing::{
+        act, code, conforms, declared, facts, fenced, home_with, order, plan, site, subject,
+    },
     testing_http::serve,
 };
 
@@ -103,6 +106,32 @@ async fn until<F: Future<Output = bool>>(what: &str, mut so: impl FnMut() -> F) 
         tokio::time::sleep(Duration::from_millis(25)).await;
     }
     panic!("never: {what}");
+}
+
+/// What an instance needs, its program needs too; and nothing is started for it.
+#[tokio::test]
+async fn a_groups_check_runs_before_anything_does() {
+    let script = "echo \"$WORLD $MAINSTAY_SKEW $MAINSTAY_EPOCH\"";
+    let world = World::new(json!({
+        "command": ["sleep", "1000"],
+        "env": { "WORLD": "w" },
+        "reconcile": { "command": ["sh", "-c", script] },
+    }));
+    let agent = world.agent();
+    assert_eq!(seen(&agent).await.reconciled, Some(Epoch(0)));
+    let op = Op::Reconcile {
+        skew: Skew::Reported,
+    };
+    let order = fenced(order(NAME, "a", op.clone()), 7);
+    let Progress::Done(done) = agent.act(&order).await.unwrap() else {
+        panic!("it ends at once");
+    };
+    assert_eq!(done.values["reconcile"], "w reported 7");
+    let seen = seen(&agent).await;
+    assert_eq!(seen.reconciled, Some(Epoch(7)));
+    assert_eq!(seen.workload.unwrap().running, Some(0));
+    let without = World::new(sleeper()).agent();
+    assert_eq!(code(ask(&without, op).await), "unsupported");
 }
 
 fn sleeper() -> Value {

@@ -22,7 +22,7 @@ impl Hooks {
 
     /// The standard steps, as far as there is a hook for them.
     pub(crate) fn lower(&self, declared: &Declared, phase: Phase, mv: &Move) -> Vec<Draft> {
-        if phase == Phase::Reconcile {
+        if phase == Phase::Reconcile && !self.has("reconcile") {
             // The application's own check, after the stores that it uses were promoted, is a group's check too.
             return if self.has("verify") {
                 standard_lower(declared, Phase::Verify, mv)

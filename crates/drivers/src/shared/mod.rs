@@ -8,6 +8,8 @@ mod home;
 mod hooks;
 mod http;
 mod ownership;
+mod program;
+mod reconcile;
 mod route;
 mod schema;
 #[cfg(test)]
@@ -24,5 +26,7 @@ pub use home::{NeverQuarantined, Place, Quarantine};
 pub(crate) use hooks::Hooks;
 pub(crate) use http::{AskError, HttpCall, Wanted, ask, check, complaints, tell, until};
 pub(crate) use ownership::{Asker, Marked, Opening, Replaces, State, owned, owner_of, same};
+pub(crate) use program::{Program, RunError, Said, run};
+pub(crate) use reconcile::{reconcile, reconciled};
 pub(crate) use route::routed;
 pub(crate) use schema::{empty_schema, schema_of};

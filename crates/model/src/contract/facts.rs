@@ -179,6 +179,8 @@ pub struct Facts {
     pub fence: Option<FenceFacts>,
     /// A check's answer.
     pub health: Option<Health>,
+    /// The epoch of the last promote after which a group's stores were compared here, and what was found was settled.
+    pub reconciled: Option<Epoch>,
     /// The kind's own facts, for its own goals and for reports.
     pub extra: BTreeMap<String, String>,
 }

@@ -121,6 +121,8 @@ pub enum Predicate {
     },
     /// The kind's own check passes.
     Healthy,
+    /// The stores of the group that this workload checks were compared after they were promoted at this epoch.
+    Reconciled(Epoch),
     /// The agent of the site answers.
     Reachable,
     /// A statement only the kind understands; [`crate::Kind::holds`] decides it.

@@ -105,7 +105,7 @@ pub struct Move {
     pub to: SiteId,
     /// The site whose agent does what belongs to no side: routes, leases, questions.
     pub control: SiteId,
-    /// The store's epochs, if it is a store.
+    /// The store's epochs, if it is a store; for the check of a group, those of the first of its stores that moves.
     pub epochs: Option<EpochPlan>,
     /// The step that sealed the store at `from`; its output has the position that a copy must reach.
     pub sealed_by: Option<OutputRef>,

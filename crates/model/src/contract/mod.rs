@@ -24,6 +24,6 @@ pub use runbook::{
 };
 pub use standard::{holds as standard_holds, lower as standard_lower};
 pub use step::{
-    Action, Body, Draft, Fence, Input, Necessity, Op, Output, OutputRef, Phase, Question, Step,
-    Undo,
+    Action, Body, Draft, Fence, Input, Necessity, Op, Output, OutputRef, Phase, Question, Skew,
+    Step, Undo,
 };

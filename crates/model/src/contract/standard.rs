@@ -5,9 +5,9 @@ use super::{
     declared::{Class, Declared},
     facts::{Access, Facts, Health, Sample, StoreFacts, Tri},
     goal::{Goal, Predicate, Scope, Subject, Wanted},
-    kind::Move,
+    kind::{Move, MoveMode},
     runbook::EpochPlan,
-    step::{Action, Body, Draft, Fence, Necessity, Op, Phase, Question, Undo},
+    step::{Action, Body, Draft, Fence, Necessity, Op, Phase, Question, Skew, Undo},
 };
 use crate::{Epoch, SiteId, Span, Timestamp};
 
@@ -32,6 +32,7 @@ pub fn holds(goal: &Goal, sample: &Sample, now: Timestamp) -> Tri {
             route.weights == *weights && route.epoch == *epoch
         }),
         Predicate::Healthy => known(facts.health.as_ref(), |health| *health == Health::Passed),
+        Predicate::Reconciled(epoch) => known(facts.reconciled, |at| at == *epoch),
         Predicate::FencedBelow(epoch) => fenced_below(facts, *epoch),
         Predicate::Custom { .. } => Tri::CannotTell,
         about_a_store => match &facts.store {
@@ -177,6 +178,10 @@ impl Maker<'_> {
 const SHORT: Span = Span::from_millis(200);
 const START: Span = Span::from_secs(2);
 const COPY: Span = Span::from_secs(5);
+/// Stands in for the action of a step that only looks, until its body is made a check.
+const LOOK: Op = Op::Reconcile {
+    skew: Skew::Refused,
+};
 
 fn lower_store(declared: &Declared, phase: Phase, mv: &Move) -> Option<Draft> {
     let epochs = mv.epochs?;
@@ -236,7 +241,7 @@ fn lower_store(declared: &Declared, phase: Phase, mv: &Move) -> Option<Draft> {
             };
             Draft {
                 body: Body::Check,
-                ..here.act(Op::Reconcile, goal, SHORT)
+                ..here.act(LOOK, goal, SHORT)
             }
         }
         _ => return None,
@@ -334,6 +339,7 @@ fn lower_workload(declared: &Declared, phase: Phase, mv: &Move) -> Option<Draft>
             }
         }
         Phase::Fence => here.act(Op::Stop, Predicate::Stopped, SHORT),
+        Phase::Reconcile => lower_reconcile(&here, mv)?,
         Phase::Rebind => here.act(Op::Rebind, ready, START),
         Phase::Activate => {
             let undo = here.undo(Op::Stop, vec![Predicate::Stopped]);
@@ -344,7 +350,7 @@ fn lower_workload(declared: &Declared, phase: Phase, mv: &Move) -> Option<Draft>
         }
         Phase::Verify => Draft {
             body: Body::Check,
-            ..here.act(Op::Reconcile, Predicate::Healthy, SHORT)
+            ..here.act(LOOK, Predicate::Healthy, SHORT)
         },
         Phase::Release => {
             let undo = here.undo(Op::Hold, vec![Predicate::Held]);
@@ -361,6 +367,16 @@ fn lower_workload(declared: &Declared, phase: Phase, mv: &Move) -> Option<Draft>
         _ => return None,
     };
     Some(draft)
+}
+
+/// After a planned move everything fits together; after a forced one, what does not is recorded as lost.
+fn lower_reconcile(here: &Maker, mv: &Move) -> Option<Draft> {
+    let skew = match mv.mode {
+        MoveMode::Failover => Skew::Reported,
+        MoveMode::Switchover | MoveMode::Reprotect => Skew::Refused,
+    };
+    let goal = Predicate::Reconciled(mv.epochs?.to);
+    Some(here.act(Op::Reconcile { skew }, goal, SHORT))
 }
 
 fn lower_route(declared: &Declared, phase: Phase, mv: &Move) -> Option<Draft> {

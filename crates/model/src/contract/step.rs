@@ -138,6 +138,27 @@ pub struct Input {
     pub output: Output,
 }
 
+/// What the comparison of a group's stores may find.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Skew {
+    /// Nothing: the stores fit together.
+    Refused,
+    /// What does not fit together is recorded as lost and reported: the loss was accepted.
+    Reported,
+}
+
+impl Skew {
+    /// The word that programs and reports use.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::Reported => "reported",
+        }
+    }
+}
+
 /// What a driver can be asked to do. A driver implements those its kind needs and refuses the others as not done.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -184,7 +205,10 @@ pub enum Op {
     /// Void a promote: refuse writes again at this epoch.
     Demote(Epoch),
     /// Compare the stores of a group.
-    Reconcile,
+    Reconcile {
+        /// What it may find.
+        skew: Skew,
+    },
     /// Reconnect to a store that moved.
     Rebind,
     /// List what still reached the old site.

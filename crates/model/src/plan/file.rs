@@ -275,7 +275,8 @@ pub enum OnSkew {
 pub struct Group {
     pub stores: Vec<ComponentId>,
     pub on_skew: OnSkew,
-    /// Who checks it after a promote: a workload or store kind's own check; none reports the skew only.
+    /// Who compares its stores after a promote: a workload with a `reconcile` of its own, else its `verify`; without it
+    /// the skew is only reported.
     pub check: Option<ComponentId>,
 }
 

@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use mainstay_model::{
-    Action, Body, ComponentId, Draft, Epoch, Goal, GroupId, KindName, Op, Phase, Predicate, Span,
-    Subject, Undo,
+    Action, Body, ComponentId, Draft, Epoch, Fence, Goal, GroupId, KindName, OnSkew, Op, Phase,
+    Predicate, Skew, Span, Subject, Undo,
 };
 
 use super::context::{Build, goal_at};
@@ -275,23 +275,35 @@ impl<'a> Build<'a> {
         }
     }
 
-    fn group_check(&mut self, group: &GroupId, promoted: &[NodeId]) -> Option<NodeId> {
-        let check = self.file.groups.get(group)?.check.as_ref()?;
-        let to = self
-            .moves
-            .stores
-            .get(self.file.groups.get(group)?.stores.first()?);
-        let site = to.map_or_else(|| self.control.clone(), |store| store.to.clone());
-        let drafts = self.drafts(check, Phase::Reconcile, &site);
+    fn group_check(&mut self, name: &GroupId, promoted: &[NodeId]) -> Option<NodeId> {
+        let group = self.file.groups.get(name)?;
+        let check = group.check.as_ref()?;
+        let mut moving = group.stores.iter();
+        let (store, movement) =
+            moving.find_map(|store| Some((store, self.moves.stores.get(store)?)))?;
+        let mut mv = self.movement(check, &movement.to);
+        mv.epochs = Some(movement.epochs);
+        let mut drafts = self.lower(check, Phase::Reconcile, &mv);
+        for draft in &mut drafts {
+            draft.undo = Undo::Nothing;
+            if let Body::Act(action) = &mut draft.body {
+                // It may write, so it carries the epoch that was just promoted.
+                draft.fence = Some(Fence {
+                    store: store.clone(),
+                    epoch: movement.epochs.to,
+                });
+                if let (Op::Reconcile { skew }, OnSkew::Rollback | OnSkew::Ask) =
+                    (&mut action.op, group.on_skew)
+                {
+                    *skew = Skew::Refused;
+                }
+            }
+        }
         let place = Place {
-            subject: Subject::Group(group.clone()),
+            subject: Subject::Group(name.clone()),
             ..Place::system(Phase::Reconcile)
         };
-        let drafts = drafts.into_iter().map(|draft| Draft {
-            undo: Undo::Nothing,
-            ..draft
-        });
-        self.graph.chain(&place, drafts.collect(), promoted)
+        self.graph.chain(&place, drafts, promoted)
     }
 }
 

@@ -67,6 +67,44 @@ fn cold_standby_is_provisioned_and_restored() {
 }
 
 #[test]
+fn a_groups_check_may_only_report_after_a_forced_move_that_says_so() {
+    let check = |on_skew: OnSkew, forced: bool| {
+        let mut file = orders();
+        let group = file.groups.values_mut().next().unwrap();
+        (group.on_skew, group.check) = (on_skew, Some(id("web")));
+        let mut observed = all_at(&file, "prod");
+        let planned = if forced {
+            dead(&mut observed, "prod");
+            failover(&file, &observed, "dr")
+        } else {
+            planned(&file, &observed, &Request::switchover(site("dr")))
+        };
+        let runbook = planned.runbook;
+        let mut steps = runbook.steps.iter();
+        let step = steps.find(|step| matches!(step.subject, Subject::Group(_)));
+        let step = step.expect("the group's check is a step").clone();
+        let Body::Act(action) = &step.body else {
+            panic!("{:?}", step.body);
+        };
+        let Op::Reconcile { skew } = action.op else {
+            panic!("{:?}", action.op);
+        };
+        // It may write: it carries the epoch of the promote that it waits for, and it is not taken back by itself.
+        let fence = step.fence.as_ref().unwrap();
+        let promoted = runbook.epochs[&fence.store].to;
+        assert_eq!((fence.epoch, &step.undo), (promoted, &Undo::Nothing));
+        assert_eq!(step.goals[0].is, Predicate::Reconciled(promoted));
+        assert_eq!(action.subject, Subject::Component(id("web")));
+        skew
+    };
+    assert_eq!(check(OnSkew::Report, false), Skew::Refused);
+    assert_eq!(check(OnSkew::Report, true), Skew::Reported);
+    for on_skew in [OnSkew::Ask, OnSkew::Rollback] {
+        assert_eq!(check(on_skew, true), Skew::Refused);
+    }
+}
+
+#[test]
 fn reprotect_after_a_failover() {
     let mut file = orders();
     file.workloads.get_mut("web").unwrap().standby = Standby::Hot;

@@ -76,7 +76,7 @@ impl World {
                 self.copy_now(store, site, from, true)
             }
             Op::Salvage { owner } => self.salvage(store, site, owner),
-            Op::Provision | Op::Reconcile => done(),
+            Op::Provision | Op::Reconcile { .. } => done(),
             _ => not_done("unsupported", Retry::Useless),
         }
     }
@@ -254,7 +254,7 @@ impl World {
             Op::Stop => instance.running = false,
             Op::Hold if scheduler => instance.held = true,
             Op::Release if scheduler => instance.held = false,
-            Op::Sweep | Op::Reconcile => {}
+            Op::Sweep | Op::Reconcile { .. } => {}
             _ => return not_done("unsupported", Retry::Useless),
         }
         done()

@@ -11,7 +11,7 @@ use tokio::{
     process::{Child, Command},
 };
 
-use super::options::Program;
+use super::Program;
 use crate::{
     shared::{Home, passed_on},
     support::{lasting, passing, secret},
@@ -26,7 +26,7 @@ const EXCERPT: usize = 500;
 
 /// What a program said by its exit code.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Said {
+pub(crate) enum Said {
     /// 0, with what it printed.
     Yes(String),
     /// 1, with its last words.
@@ -35,7 +35,7 @@ pub(super) enum Said {
 
 /// Why it said nothing that counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum RunError {
+pub(crate) enum RunError {
     /// It was certainly not run.
     NotRun(Cause),
     /// It may have done something.
@@ -43,7 +43,7 @@ pub(super) enum RunError {
 }
 
 impl RunError {
-    pub(super) fn cause(self) -> Cause {
+    pub(crate) fn cause(self) -> Cause {
         match self {
             Self::NotRun(cause) | Self::Unknown(cause) => cause,
         }
@@ -60,7 +60,7 @@ impl From<RunError> for ActError {
 }
 
 /// Runs a program with these variables beside the declared ones.
-pub(super) async fn run(
+pub(crate) async fn run(
     home: &Home,
     program: &Program,
     variables: &[(&str, String)],
