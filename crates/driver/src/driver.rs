@@ -19,6 +19,26 @@ pub struct Cause {
     pub retry: Retry,
 }
 
+impl Cause {
+    /// A cause that may pass by itself. The code is written here, in quotes, and has a page: `cargo xtask check` looks.
+    pub fn passing(code: &str, what: impl Into<String>) -> Self {
+        Self::new(code, what, Retry::MayHelp)
+    }
+
+    /// A cause that somebody has to mend. For the code see [`Self::passing`].
+    pub fn lasting(code: &str, what: impl Into<String>) -> Self {
+        Self::new(code, what, Retry::Useless)
+    }
+
+    fn new(code: &str, what: impl Into<String>, retry: Retry) -> Self {
+        Self {
+            code: code.to_owned(),
+            what: what.into(),
+            retry,
+        }
+    }
+}
+
 /// Whether trying again may help.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -70,11 +90,10 @@ impl ActError {
     /// What a driver answers to [`Driver::recall`] when it cannot tell.
     #[must_use]
     pub fn not_recalled(order: &Order) -> Self {
-        Self::Unknown(Cause {
-            code: "not-recalled".to_owned(),
-            what: format!("nobody lived to see the end of {}", order.id),
-            retry: Retry::MayHelp,
-        })
+        Self::Unknown(Cause::passing(
+            "not-recalled",
+            format!("nobody lived to see the end of {}", order.id),
+        ))
     }
 }
 
@@ -107,11 +126,10 @@ pub trait Driver: Send + Sync {
     /// Asks how far a long operation is. Idempotent. The handle may come from a process that is gone.
     async fn poll(&self, order: &Order, handle: &Handle) -> Result<Progress, ActError> {
         let _ = (order, handle);
-        Err(ActError::Unknown(Cause {
-            code: "no-long-operation".to_owned(),
-            what: "this driver starts no long operations".to_owned(),
-            retry: Retry::Useless,
-        }))
+        Err(ActError::Unknown(Cause::lasting(
+            "unsupported",
+            "this driver starts no long operations",
+        )))
     }
 
     /// What became of an order that an earlier process carried out and did not live to see the end of, or whose

@@ -1,4 +1,4 @@
-//! What several drivers need: a clock, samples, causes, secrets, and the place an agent works from.
+//! What several drivers need: a clock, samples, secrets, and the place an agent works from.
 //! Must not know any kind.
 
 use std::{
@@ -6,8 +6,10 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use mainstay_driver::{ActError, Cause, Retry};
+use mainstay_driver::Cause;
 use mainstay_model::{AgentId, Facts, Reading, Sample, Secret, SiteId, Timestamp};
+
+use crate::shared::lasting;
 
 /// Where a driver works: whose agent it belongs to, and which folders it may use.
 #[derive(Debug, Clone)]
@@ -51,32 +53,6 @@ pub(crate) fn sample(home: &Home, at: Timestamp, seen: Result<Facts, String>) ->
         at,
         by: home.agent.clone(),
     }
-}
-
-/// A cause that may pass by itself.
-pub(crate) fn passing(code: &str, what: impl Into<String>) -> Cause {
-    Cause {
-        code: code.to_owned(),
-        what: what.into(),
-        retry: Retry::MayHelp,
-    }
-}
-
-/// A cause that somebody has to mend.
-pub(crate) fn lasting(code: &str, what: impl Into<String>) -> Cause {
-    Cause {
-        code: code.to_owned(),
-        what: what.into(),
-        retry: Retry::Useless,
-    }
-}
-
-/// The refusal of an operation that the kind does not have.
-pub(crate) fn unsupported(kind: &str) -> ActError {
-    ActError::NotDone(lasting(
-        "operation-unsupported",
-        format!("a {kind} component cannot do that"),
-    ))
 }
 
 /// The value of a secret, without the line end of its file. The error names the reference only.

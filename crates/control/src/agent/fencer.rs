@@ -6,16 +6,13 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use futures::future::join_all;
-use mainstay_driver::{ActError, Driver, Drivers, Order, Progress, Retry};
+use mainstay_driver::{ActError, Cause, Driver, Drivers, Order, Progress};
 use mainstay_model::{
     Access, Action, ComponentId, Declared, Epoch, Facts, FenceClass, FenceFacts, Health, Op,
     Output, PlanFile, Reading, Sample, Scope, SiteId, Subject, WorkloadRole,
 };
 
-use super::{
-    ledger::Ledger,
-    site::{agent_id, cause},
-};
+use super::{ledger::Ledger, site::agent_id};
 use crate::clock;
 
 /// Stopping one workload or sealing one store may take so long.
@@ -55,20 +52,18 @@ impl Driver for Fencer {
 
     async fn act(&self, order: &Order) -> Result<Progress, ActError> {
         let Op::Fence(below) = &order.action.op else {
-            return Err(ActError::NotDone(cause(
+            return Err(ActError::NotDone(Cause::lasting(
                 "unsupported",
                 "an agent can only fence",
-                Retry::Useless,
             )));
         };
         if order.action.site != self.site {
-            return Err(ActError::NotDone(cause(
+            return Err(ActError::NotDone(Cause::lasting(
                 "wrong-site",
                 format!(
                     "the agent of {} cannot fence {}",
                     self.site, order.action.site
                 ),
-                Retry::Useless,
             )));
         }
         let why = format!("fenced below epoch {below} by run {}", order.id.run);
@@ -91,7 +86,7 @@ impl Fencer {
         let stores = target.stores.iter().map(|store| store.name.clone());
         let held = self.ledger.hold(stores.collect(), why).await;
         held.map_err(|error| {
-            ActError::Unknown(cause("agent-journal", error.to_string(), Retry::MayHelp))
+            ActError::Unknown(Cause::passing("agent-journal", error.to_string()))
         })?;
         let stops = target.workloads.iter().map(|(workload, role)| async {
             if *role == WorkloadRole::Scheduler {
@@ -183,7 +178,7 @@ impl Fencer {
             return Ok(());
         }
         let what = [open, running].concat().join("; ");
-        Err(ActError::Unknown(cause("not-shut", what, Retry::MayHelp)))
+        Err(ActError::Unknown(Cause::passing("not-shut", what)))
     }
 
     /// Why writes may still reach a store here, if they may.

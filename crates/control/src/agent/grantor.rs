@@ -8,7 +8,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use mainstay_driver::{ActError, Driver, Order, Progress, Retry};
+use mainstay_driver::{ActError, Cause, Driver, Order, Progress};
 use mainstay_engine::lease::{
     Drift, Expiry, Grantor as Machine, LeaseRecord, Mono, Owner, Refused, Save,
 };
@@ -18,10 +18,7 @@ use mainstay_model::{
 };
 use tokio::sync::Mutex;
 
-use super::{
-    ledger::Ledger,
-    site::{agent_id, cause},
-};
+use super::{ledger::Ledger, site::agent_id};
 use crate::{
     clock,
     db::DbError,
@@ -166,7 +163,7 @@ impl Grantor {
             if machine.fence(store, below).save == Save::Needed {
                 let kept = self.ledger.keep_leases(machine.record()).await;
                 kept.map_err(|error| {
-                    ActError::Unknown(cause("agent-journal", error.to_string(), Retry::MayHelp))
+                    ActError::Unknown(Cause::passing("agent-journal", error.to_string()))
                 })?;
             }
         }
@@ -180,7 +177,7 @@ impl Grantor {
                 Expiry::In(left) => tokio::time::sleep(left.duration()).await,
                 Expiry::NotFenced => {
                     let what = format!("{store} is not fenced below epoch {below}");
-                    return Err(ActError::Unknown(cause("not-fenced", what, Retry::MayHelp)));
+                    return Err(ActError::Unknown(Cause::passing("not-fenced", what)));
                 }
             }
         }
@@ -229,7 +226,7 @@ impl Driver for Grantor {
     }
 
     async fn act(&self, order: &Order) -> Result<Progress, ActError> {
-        let not_done = |what: String| ActError::NotDone(cause("unsupported", what, Retry::Useless));
+        let not_done = |what: String| ActError::NotDone(Cause::lasting("unsupported", what));
         let (Op::Fence(below), Some(store)) = (&order.action.op, order.action.subject.component())
         else {
             return Err(not_done("a lease can only be let run out".to_owned()));

@@ -9,14 +9,14 @@ use std::{
 };
 
 use futures::future::join_all;
-use mainstay_driver::{ActError, Handle, Order, Progress, Retry};
+use mainstay_driver::{ActError, Cause, Handle, Order, Progress};
 use mainstay_engine::agent::{self, Admission};
 use mainstay_model::{Class, ComponentId, EffectId, Span};
 use tokio::sync::watch;
 
 use super::{
     ledger::{Recorded, asked},
-    site::{Site, cause},
+    site::Site,
 };
 use crate::wire::Reply;
 
@@ -56,10 +56,9 @@ impl Orders {
         if let Some(pending) = self.pending(&order.id) {
             return wait(&order.id, pending).await;
         }
-        let never = not_done(
+        let never = hindered(
             "never-ordered",
             format!("the agent of {} never had this order", self.site.name),
-            Retry::MayHelp,
         );
         match self.site.ledger.recorded_or_barred(&order, never).await {
             Err(error) => unknown("agent-journal", error),
@@ -159,7 +158,7 @@ impl Orders {
         let needs = agent::needs(&self.site.plan, &order.action);
         let admission = match self.site.ledger.admit(&order, needs).await {
             Ok(admission) => admission,
-            Err(error) => return not_done("agent-journal", error, Retry::MayHelp),
+            Err(error) => return hindered("agent-journal", error),
         };
         match admission {
             Admission::New(_) => {
@@ -171,29 +170,26 @@ impl Orders {
             }
             Admission::Known(Recorded::Answered(reply)) => reply,
             Admission::Known(Recorded::Started) => self.recall(order).await,
-            Admission::Superseded(newest) => not_done(
+            Admission::Superseded(newest) => refused(
                 "executor-superseded",
                 format!("executor {} has taken over", newest.0),
-                Retry::Useless,
             ),
             Admission::Stale(floor) => Reply::Error(ActError::StaleEpoch(floor)),
-            Admission::Held(store, held) => not_done(
+            Admission::Held(store, held) => refused(
                 "quarantined",
                 format!("{store} is held back at {}: {}", self.site.name, held.why),
-                Retry::Useless,
             ),
         }
     }
 
     async fn carry_out(&self, order: &Order) -> Reply {
         let Some(driver) = self.site.drivers.get(order.action.driver.as_str()) else {
-            return not_done(
+            return refused(
                 "unknown-kind",
                 format!(
                     "the agent of {} knows no kind {}",
                     self.site.name, order.action.driver
                 ),
-                Retry::Useless,
             );
         };
         let name = order.action.subject.component();
@@ -221,7 +217,7 @@ async fn wait(id: &EffectId, mut pending: Pending) -> Reply {
     match tokio::time::timeout(ANSWER_WITHIN, answered).await {
         Ok(Ok(reply)) => reply
             .clone()
-            .unwrap_or_else(|| unknown("agent-restarted", "no answer")),
+            .unwrap_or_else(|| unknown("agent-stopped", "the agent gave no answer")),
         Ok(Err(_)) => unknown("agent-stopped", "the agent stopped in the middle"),
         Err(_) => Reply::Progress(Progress::Running {
             handle: Handle(format!("{OWN_HANDLE}{id}")),
@@ -231,14 +227,17 @@ async fn wait(id: &EffectId, mut pending: Pending) -> Reply {
     }
 }
 
-fn not_done(code: &str, what: impl std::fmt::Display, retry: Retry) -> Reply {
-    Reply::Error(ActError::NotDone(cause(code, what.to_string(), retry)))
+/// Nothing was changed, and trying again is useless until somebody changes something.
+fn refused(code: &str, what: impl std::fmt::Display) -> Reply {
+    Reply::Error(ActError::NotDone(Cause::lasting(code, what.to_string())))
 }
 
+/// Nothing was changed, and it may pass by itself.
+fn hindered(code: &str, what: impl std::fmt::Display) -> Reply {
+    Reply::Error(ActError::NotDone(Cause::passing(code, what.to_string())))
+}
+
+/// It may have happened; only observing can tell.
 fn unknown(code: &str, what: impl std::fmt::Display) -> Reply {
-    Reply::Error(ActError::Unknown(cause(
-        code,
-        what.to_string(),
-        Retry::MayHelp,
-    )))
+    Reply::Error(ActError::Unknown(Cause::passing(code, what.to_string())))
 }

@@ -112,11 +112,9 @@ async fn poll(State(ears): State<Ears>, Json(request): Json<PollRequest>) -> Jso
 }
 
 fn broken(error: &tokio::task::JoinError) -> Reply {
-    Reply::Error(mainstay_driver::ActError::Unknown(super::site::cause(
-        "agent-broken",
-        error.to_string(),
-        mainstay_driver::Retry::MayHelp,
-    )))
+    Reply::Error(mainstay_driver::ActError::Unknown(
+        mainstay_driver::Cause::passing("agent-stopped", error.to_string()),
+    ))
 }
 
 async fn probe(Json(request): Json<ProbeRequest>) -> Json<ProbeReply> {

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use mainstay_driver::{Cause, Drivers, Retry};
+use mainstay_driver::Drivers;
 use mainstay_model::{
     Access, AgentId, ComponentId, FenceClass, FenceFacts, PlanFile, Reading, Sample, Scope, SiteId,
     Subject, Timestamp,
@@ -149,14 +149,5 @@ pub(super) fn agent_id(site: &SiteId) -> AgentId {
     match AgentId::new(site.as_str()) {
         Ok(id) => id,
         Err(_) => unreachable!("names of sites and agents have the same rules"),
-    }
-}
-
-/// A cause with its code.
-pub(super) fn cause(code: &str, what: impl Into<String>, retry: Retry) -> Cause {
-    Cause {
-        code: code.to_owned(),
-        what: what.into(),
-        retry,
     }
 }

@@ -2,7 +2,7 @@
 //! Must not know any concrete driver.
 
 use async_trait::async_trait;
-use mainstay_driver::{ActError, Cause, Driver, Handle, Order, Progress, Retry};
+use mainstay_driver::{ActError, Cause, Driver, Handle, Order, Progress};
 use mainstay_model::{AgentId, ExecutorEpoch, Reading, Sample, Scope, Timestamp};
 
 use super::{AgentClient, ClientError};
@@ -82,9 +82,5 @@ fn failed(error: &ClientError) -> ActError {
 }
 
 fn cause(error: &ClientError) -> Cause {
-    Cause {
-        code: error.code().to_owned(),
-        what: error.to_string(),
-        retry: Retry::MayHelp,
-    }
+    Cause::passing(error.code(), error.to_string())
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use mainstay_model::{Sample, Scope};
 
-use crate::{ActError, Cause, Driver, Handle, Order, Progress, Retry};
+use crate::{ActError, Cause, Driver, Handle, Order, Progress};
 
 /// A driver that only looks. Every order is refused as certainly not done, and kept.
 pub struct DryRun {
@@ -45,11 +45,10 @@ impl Driver for DryRun {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .push(order.clone());
-        Err(ActError::NotDone(Cause {
-            code: "dry-run".to_owned(),
-            what: "this is a dry run: nothing is changed".to_owned(),
-            retry: Retry::Useless,
-        }))
+        Err(ActError::NotDone(Cause::lasting(
+            "dry-run",
+            "this is a dry run: nothing is changed",
+        )))
     }
 
     async fn poll(&self, order: &Order, handle: &Handle) -> Result<Progress, ActError> {

@@ -10,7 +10,7 @@ use std::{
 use async_trait::async_trait;
 use mainstay_model::{Reading, Sample, Scope};
 
-use crate::{ActError, Cause, Driver, Handle, Order, Progress, Retry};
+use crate::{ActError, Cause, Driver, Handle, Order, Progress};
 
 /// What happens to one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,11 +61,7 @@ fn next(faults: &Mutex<VecDeque<Fault>>) -> Fault {
 }
 
 fn injected(what: &str) -> Cause {
-    Cause {
-        code: "injected".to_owned(),
-        what: what.to_owned(),
-        retry: Retry::MayHelp,
-    }
+    Cause::passing("injected", what)
 }
 
 #[async_trait]

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use mainstay_model::{AgentId, Reading, Sample, Scope};
 
-use crate::{ActError, Cause, Driver, Handle, Order, Progress, Retry, now::now};
+use crate::{ActError, Cause, Driver, Handle, Order, Progress, now::now};
 
 /// How long calls may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,11 +35,10 @@ impl Limited {
 }
 
 fn late(limit: Duration) -> ActError {
-    ActError::Unknown(Cause {
-        code: "timeout".to_owned(),
-        what: format!("no answer within {limit:?}"),
-        retry: Retry::MayHelp,
-    })
+    ActError::Unknown(Cause::passing(
+        "timeout",
+        format!("no answer within {limit:?}"),
+    ))
 }
 
 #[async_trait]

@@ -27,7 +27,8 @@ use super::{
     update::{Names, replace, strings},
     wire::{AskError, UpdateError, ask, resolve, update},
 };
-use crate::support::{Home, lasting, now, passing, sample, secret, unsupported};
+use crate::shared::{lasting, passing, unsupported};
+use crate::support::{Home, now, sample, secret};
 
 /// How long a change is looked for before the answer is "running".
 const LOOKS: u32 = 5;
@@ -275,7 +276,7 @@ impl Driver for DnsDriver {
     async fn act(&self, order: &Order) -> Result<Progress, ActError> {
         let route = self
             .route(&order.action.subject)
-            .map_err(|what| ActError::NotDone(lasting("component-unknown", what)))?;
+            .map_err(|what| ActError::NotDone(lasting("unknown-component", what)))?;
         match &order.action.op {
             Op::Route { weights, epoch } => self.change(route, weights, *epoch).await,
             _ => Err(unsupported("dns")),
@@ -320,7 +321,7 @@ impl Route {
     fn names(&self) -> Result<Names, Cause> {
         let options = &self.options;
         Names::new(options.zone_name(), &options.name, options.ttl_seconds())
-            .map_err(|error| lasting("dns-name-invalid", error))
+            .map_err(|error| lasting("options-invalid", error))
     }
 
     fn outside(&self) -> Vec<String> {
@@ -383,7 +384,7 @@ fn recorded(data: Option<&RData>) -> Result<Option<EpochRecord>, Cause> {
         .map(Some)
         .ok_or_else(|| {
             lasting(
-                "epoch-record-foreign",
+                "mark-foreign",
                 format!("the epoch record is not one that Mainstay wrote: {data}"),
             )
         })

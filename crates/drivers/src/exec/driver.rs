@@ -7,10 +7,7 @@ use mainstay_model::{Facts, Health, Op, Output, Sample, Scope, Subject, TeamStep
 use serde::Deserialize;
 
 use super::{fence, options::ExecAt};
-use crate::{
-    shared::{Home, Program, Said, now, reconcile, reconciled, refused, run},
-    support::lasting,
-};
+use crate::shared::{Home, Program, Said, lasting, now, reconcile, reconciled, refused, run};
 
 /// The most of what a program printed that goes into a report, in characters.
 const EXCERPT: usize = 2000;
@@ -130,7 +127,7 @@ impl ExecDriver {
         let starts = matches!(order.action.op, Op::Start | Op::Rebind | Op::Provision);
         if starts && self.home.place.quarantine.active() {
             let what = "the site is quarantined: nothing is started until it was reprotected";
-            return Err(refused("site-quarantined", what));
+            return Err(refused("quarantined", what));
         }
         let variables = [
             ("MAINSTAY_OP", word.to_owned()),

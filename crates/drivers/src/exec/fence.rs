@@ -10,10 +10,7 @@ use mainstay_model::{
 use serde::{Deserialize, Serialize};
 
 use super::{NAME, options::ExecFence};
-use crate::{
-    shared::{Home, RunError, Said, hindered, now, refused, run, write_durably},
-    support::lasting,
-};
+use crate::shared::{Home, RunError, Said, hindered, lasting, now, refused, run, write_durably};
 
 /// What was confirmed, in `fence.json` below the state folder.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -17,10 +17,7 @@ use super::{
     own::{Ours, demote, initialise, is_unmarked, open_for_writes, seal},
     salvage::{salvage, saved},
 };
-use crate::{
-    shared::{Asker, Home, Replaces, hindered, owned, refused, unknown},
-    support::lasting,
-};
+use crate::shared::{Asker, Home, Replaces, hindered, lasting, owned, refused, unknown};
 
 /// The async half, for every `files` store of one site.
 #[derive(Debug, Clone)]

@@ -13,10 +13,7 @@ use mainstay_model::{Access, Epoch, Facts, Position, StoreFacts};
 use mainstay_storage::{Hashes, Manifest, TreeError, scan, take};
 
 use super::state::{Copied, Record, data, read_mark};
-use crate::{
-    shared::{Marked, State},
-    support::passing,
-};
+use crate::shared::{Marked, State, passing};
 
 /// What is remembered between looks: the hashes of unchanged files, and which trees were written to.
 #[derive(Debug, Default)]

@@ -43,13 +43,12 @@ impl Ours<'_> {
     /// The lock, and the mark under it. Never creates anything where there is no store.
     fn marked(&self) -> Result<(Locked, Marked, Access), ActError> {
         if !self.root.join(FOLDER).is_dir() {
-            let code = if self.root.exists() {
-                "store-unmarked"
-            } else {
-                "store-empty"
-            };
             let what = format!("there is no marked store at {}", self.root.display());
-            return Err(refused(code, what));
+            return Err(if self.root.exists() {
+                refused("store-unmarked", what)
+            } else {
+                refused("store-empty", what)
+            });
         }
         let locked = self.lock()?;
         let (marked, access) = local(self.root).map_err(|error| self.not_done(&error))?;

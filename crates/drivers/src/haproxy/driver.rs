@@ -23,7 +23,8 @@ use super::{
     options::{HaproxyOptions, HaproxyTarget, Sessions},
     state::{Record, Servers, Targets, scaled, servers, share, variable},
 };
-use crate::support::{Home, lasting, now, passing, sample, unsupported};
+use crate::shared::{lasting, passing, unsupported};
+use crate::support::{Home, now, sample};
 
 /// How long a site that is brought in may take to be up by HAProxy's own checks.
 const UP: Duration = Duration::from_secs(10);
@@ -237,7 +238,7 @@ impl Driver for HaproxyDriver {
     async fn act(&self, order: &Order) -> Result<Progress, ActError> {
         let route = self
             .route(&order.action.subject)
-            .map_err(|what| ActError::NotDone(lasting("component-unknown", what)))?;
+            .map_err(|what| ActError::NotDone(lasting("unknown-component", what)))?;
         match &order.action.op {
             Op::Route { weights, epoch } => self.change(route, weights, *epoch).await,
             _ => Err(unsupported("haproxy")),
@@ -429,7 +430,7 @@ impl Floor {
         };
         write().map_err(|error| {
             passing(
-                "agent-folder-failed",
+                "state-unwritable",
                 format!("cannot write in the agent's folder: {error}"),
             )
         })

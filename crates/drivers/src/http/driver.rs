@@ -7,10 +7,7 @@ use mainstay_model::{Facts, Health, Op, Output, Sample, Scope, Span, WorkloadFac
 use serde::Deserialize;
 
 use super::options::HttpAt;
-use crate::{
-    shared::{Home, HttpCall, Wanted, ask, check, now, refused, tell, until},
-    support::lasting,
-};
+use crate::shared::{Home, HttpCall, Wanted, ask, check, lasting, now, refused, tell, until};
 
 /// How long a change may take until it is seen.
 const WITHIN: Span = Span::from_secs(60);

@@ -20,7 +20,7 @@ use super::{
     server::{READ_ONLY, Server, StopMode, file_failed},
     session::Login,
 };
-use crate::support::passing;
+use crate::shared::passing;
 
 /// A role and its password.
 #[derive(Clone)]
@@ -101,7 +101,7 @@ impl ClusterSpec {
     fn login(&self, role: &Role, database: &str) -> Result<Login, Cause> {
         let url = format!("postgres://{}:{}/{database}", self.host, self.port);
         Login::new(&url, &role.name, Some(&role.password))
-            .map_err(|what| passing("postgres-url-invalid", what))
+            .map_err(|what| passing("options-invalid", what))
     }
 }
 
@@ -292,10 +292,10 @@ async fn open(
     mark::prepare(&mut client, &apps)
         .await
         .map_err(|e| mark::failed(&e))?;
-    let run = RunId::new("init").map_err(|e| passing("run-name-invalid", e.to_string()))?;
+    let run = RunId::new("init").map_err(|e| passing("driver-fault", e.to_string()))?;
     mark::open(&mut client, epoch, site, &run)
         .await
-        .map_err(|e| passing("postgres-mark-failed", e.to_string()))?;
+        .map_err(|e| passing("postgres-statement-failed", e.to_string()))?;
     server
         .folder
         .gate(Gate::Open)

@@ -27,7 +27,8 @@ use super::{
     point::{Proven, SourceSample, Tracker},
     server::StopMode,
 };
-use crate::support::{Home, lasting, now, sample, unsupported};
+use crate::shared::{lasting, unsupported};
+use crate::support::{Home, now, sample};
 
 /// How long the source is waited for when a standby is looked at: it may be gone.
 const ASK_SOURCE: Duration = Duration::from_millis(800);
@@ -83,7 +84,7 @@ impl PostgresDriver {
             .and_then(|name| self.instances.get(name));
         let instance = instance.ok_or_else(|| {
             ActError::NotDone(lasting(
-                "component-unknown",
+                "unknown-component",
                 format!("{subject} is no postgres store of this plan"),
             ))
         })?;

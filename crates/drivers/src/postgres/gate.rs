@@ -13,7 +13,7 @@ use super::{
     mark::failed,
     server::{READ_ONLY, file_failed},
 };
-use crate::support::passing;
+use crate::shared::passing;
 
 /// How long sessions may take to end. A session that is not over by then makes the outcome unknown.
 const PATIENCE: Duration = Duration::from_secs(10);

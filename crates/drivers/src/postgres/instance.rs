@@ -13,7 +13,8 @@ use super::{
     server::Server,
     session::{Login, NoSession},
 };
-use crate::support::{Home, lasting, passing, secret};
+use crate::shared::{lasting, passing};
+use crate::support::{Home, secret};
 
 /// A store as this agent sees it.
 #[derive(Debug, Clone)]
@@ -29,7 +30,7 @@ impl Instance {
     pub(super) fn at(&self, site: &SiteId) -> Result<&PostgresAt, Cause> {
         self.sites.get(site).ok_or_else(|| {
             lasting(
-                "site-unknown",
+                "options-invalid",
                 format!("{} is not declared at {site}", self.name),
             )
         })
@@ -46,7 +47,7 @@ impl Instance {
             None => None,
         };
         Login::new(&at.url, user, password.as_deref())
-            .map_err(|what| lasting("postgres-url-invalid", what))
+            .map_err(|what| lasting("options-invalid", what))
     }
 
     /// Mainstay's own role at a site.

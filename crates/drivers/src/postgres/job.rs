@@ -13,7 +13,7 @@ use mainstay_driver::{ActError, Cause, Handle, Progress};
 use mainstay_model::{Output, Span};
 use serde::{Deserialize, Serialize};
 
-use crate::support::passing;
+use crate::shared::passing;
 
 /// What is known of a long operation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -153,7 +153,7 @@ fn write(file: &Path, status: &Status) -> io::Result<()> {
 /// The cause of something that could not be written to the agent's own folder.
 pub(super) fn state_failed(error: &io::Error) -> Cause {
     passing(
-        "agent-folder-failed",
+        "state-unwritable",
         format!("cannot write in the agent's folder: {error}"),
     )
 }

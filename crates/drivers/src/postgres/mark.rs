@@ -6,7 +6,7 @@ use mainstay_model::{Epoch, RunId, SiteId};
 use tokio_postgres::{Client, Error, Transaction};
 
 use super::{look::mark as read, session::describe};
-use crate::support::passing;
+use crate::shared::passing;
 
 /// The application reads `epoch`, `owner`, `run` and `state`, and may lock the row: its write and a seal cannot
 /// then overtake each other. Locking needs a right to update, and a column whose value cannot change is harmless.
@@ -117,7 +117,7 @@ pub(super) async fn open(
         }
         Some(stored) => Err(ActError::StaleEpoch(stored.mark.epoch)),
         None => Err(ActError::NotDone(passing(
-            "mark-unreadable",
+            "mark-foreign",
             "the ownership mark is not one that Mainstay wrote",
         ))),
     }

@@ -16,7 +16,7 @@ use super::{
     mark as marks,
     server::{StopMode, file_failed},
 };
-use crate::support::{lasting, passing};
+use crate::shared::{lasting, passing};
 
 /// How long an action is waited for before it is polled.
 const INLINE: Duration = Duration::from_secs(10);

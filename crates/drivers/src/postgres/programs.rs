@@ -11,7 +11,7 @@ use std::{
 use mainstay_driver::Cause;
 use tokio::process::Command;
 
-use crate::support::{lasting, passing};
+use crate::shared::{lasting, passing};
 
 /// Where Debian and its descendants keep each version's programs.
 const VERSIONS: &str = "/usr/lib/postgresql";

@@ -22,7 +22,7 @@ use super::{
     server::{READ_ONLY, Server, StopMode, file_failed},
     session::Login,
 };
-use crate::support::{lasting, passing};
+use crate::shared::{lasting, passing};
 
 /// How long a copy of everything may take.
 const COPY: Duration = Duration::from_secs(24 * 3600);
@@ -53,7 +53,7 @@ impl Instance {
         let theirs = mark(&client).await.map_err(|e| not_done(&e))?;
         let Some(theirs) = theirs.filter(|stored| stored.mark.owner == *from) else {
             return Err(ActError::NotDone(lasting(
-                "postgres-source-not-owner",
+                "source-not-owner",
                 format!(
                     "{from} does not own {}: nothing here is given up for it",
                     self.name
@@ -66,7 +66,7 @@ impl Instance {
             .is_some_and(|fence| fence.epoch > theirs.mark.epoch)
         {
             return Err(ActError::NotDone(lasting(
-                "postgres-source-older",
+                "source-stale",
                 format!("{from} is only at epoch {}", theirs.mark.epoch),
             )));
         }
@@ -94,7 +94,7 @@ impl Instance {
         }
         if !seen.sealed() {
             return Err(ActError::NotDone(lasting(
-                "postgres-open",
+                "store-open",
                 format!("{} is open for writes here: seal it first", self.name),
             )));
         }
@@ -113,7 +113,7 @@ impl Instance {
             .map_err(|e| failed(&e))?;
         if row.try_get(0).map_err(|e| failed(&e))? {
             return Err(passing(
-                "postgres-source-is-standby",
+                "source-not-owner",
                 format!("{from} is a standby itself"),
             ));
         }
@@ -133,7 +133,7 @@ impl Instance {
         self.prepare_source(&source).await?;
         let (kept, torn) = (self.state("own-files"), self.state("rewinding"));
         let mut by = "a new base backup";
-        let mut followed = Err(lasting("postgres-no-cluster", "there is nothing to rewind"));
+        let mut followed = Err("there is nothing to rewind".to_owned());
         if server.folder.is_cluster() {
             notes.say("stopping the old primary");
             server.stop(StopMode::Fast).await?;
@@ -144,7 +144,8 @@ impl Instance {
             // A rewind that was cut short leaves a folder that only a new copy mends.
             if !torn.exists() {
                 notes.say("rewinding");
-                followed = self.rewind(&server, &source, &notes).await;
+                let rewound = self.rewind(&server, &source, &notes).await;
+                followed = rewound.map_err(|cause| cause.what);
             }
         }
         let look = match followed {
@@ -152,9 +153,9 @@ impl Instance {
                 by = "pg_rewind";
                 Ok(output)
             }
-            Err(cause) => {
-                tracing::info!(%cause, "no rewind: a new base backup is taken");
-                notes.say(&format!("copying everything ({cause})"));
+            Err(why) => {
+                tracing::info!(why, "no rewind: a new base backup is taken");
+                notes.say(&format!("copying everything ({why})"));
                 self.copy_anew(&server, &source, &notes).await
             }
         };

@@ -22,7 +22,7 @@ use super::{
     mark::failed,
     moves::lsn_text,
 };
-use crate::support::{lasting, passing};
+use crate::shared::{lasting, passing};
 
 /// Rows that are compared at a time.
 const BATCH: i64 = 1_000;
@@ -67,7 +67,7 @@ impl Instance {
         let (ours, seen) = self.look_here().await?;
         if !seen.sealed() {
             return Err(lasting(
-                "postgres-open",
+                "store-open",
                 format!("{} is open for writes here: seal it first", self.name),
             ));
         }
@@ -76,7 +76,7 @@ impl Instance {
         let stored = mark(&theirs).await.map_err(|e| failed(&e))?;
         if stored.is_none_or(|stored| stored.mark.owner != owner) {
             return Err(passing(
-                "postgres-source-not-owner",
+                "source-not-owner",
                 format!("{owner} does not own {} yet", self.name),
             ));
         }
@@ -134,7 +134,7 @@ async fn timeline(client: &Client) -> Result<u32, Cause> {
     let row = client.query_one(sql, &[]).await.map_err(|e| failed(&e))?;
     let hex: String = row.try_get(0).map_err(|e| failed(&e))?;
     u32::from_str_radix(&hex, 16)
-        .map_err(|error| passing("postgres-timeline-unreadable", error.to_string()))
+        .map_err(|error| passing("postgres-statement-failed", error.to_string()))
 }
 
 /// The position at which the owner left our timeline, from its history file; none when both are on the same.

@@ -13,7 +13,7 @@ use super::{
     files::{Folder, Gate},
     programs::Programs,
 };
-use crate::support::passing;
+use crate::shared::passing;
 
 /// How long a start may take: it includes crash recovery.
 const START: Duration = Duration::from_secs(600);

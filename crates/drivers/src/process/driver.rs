@@ -8,10 +8,7 @@ use mainstay_driver::{ActError, Cause, Driver, Order, Progress};
 use mainstay_model::{ComponentId, Op, Output, Sample, Scope, Subject};
 
 use super::{NAME, options::ProcessAt, supervised::Supervised};
-use crate::{
-    shared::{Home, now, refused},
-    support::lasting,
-};
+use crate::shared::{Home, lasting, now, refused};
 
 /// The async half, for every `process` workload of one site. It supervises from the moment it is built inside a
 /// tokio runtime; what it started lives on when it is dropped.

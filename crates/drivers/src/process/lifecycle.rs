@@ -14,10 +14,7 @@ use super::{
     spawn::{Launch, last_words, launch},
     supervised::Supervised,
 };
-use crate::{
-    shared::{check, hindered, reconcile, refused, unknown},
-    support::passing,
-};
+use crate::shared::{check, hindered, passing, reconcile, refused, unknown};
 
 /// How often readiness is asked for.
 const POLL: Duration = Duration::from_millis(20);
@@ -34,7 +31,7 @@ impl Supervised {
         let mut turn = self.take_turn().await?;
         if self.home.place.quarantine.active() {
             return Err(refused(
-                "site-quarantined",
+                "quarantined",
                 "the site is quarantined: nothing is started until it was reprotected",
             ));
         }
@@ -85,7 +82,7 @@ impl Supervised {
     pub(super) async fn restart(&self) -> Result<Output, ActError> {
         let _turn = self.take_turn().await?;
         if self.home.place.quarantine.active() {
-            return Err(refused("site-quarantined", "the site is quarantined"));
+            return Err(refused("quarantined", "the site is quarantined"));
         }
         let mut record = self.record().map_err(ActError::NotDone)?;
         record.desired = Desired::Running;
@@ -141,7 +138,7 @@ impl Supervised {
 
     pub(super) fn record(&self) -> Result<Record, Cause> {
         Record::read(&self.folder)
-            .map_err(|error| passing("state-unreadable", format!("read the record: {error}")))
+            .map_err(|error| passing("record-unreadable", format!("read the record: {error}")))
     }
 
     pub(super) fn store(&self, record: &Record) -> Result<(), Cause> {

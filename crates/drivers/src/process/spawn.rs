@@ -16,8 +16,8 @@ use super::{
     record::Work,
 };
 use crate::{
-    shared::{Home, passed_on},
-    support::{passing, secret},
+    shared::{Home, passed_on, passing},
+    support::secret,
 };
 
 /// A log that is longer when an instance starts is put aside once.

@@ -313,7 +313,7 @@ async fn nothing_is_started_in_quarantine() {
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!(counts(&agent).await.0, 1);
     ask(&agent, Op::Stop).await.unwrap();
-    assert_eq!(code(ask(&agent, Op::Start).await), "site-quarantined");
+    assert_eq!(code(ask(&agent, Op::Start).await), "quarantined");
     assert_eq!(counts(&agent).await.0, 0);
 }
 

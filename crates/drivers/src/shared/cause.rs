@@ -1,27 +1,34 @@
-//! Short ways to say why an action did not end well.
-//! Must not know what the action was.
+//! Short ways to say why something did not end well. Every code has a page under `docs/errors/`.
+//! Must not know what was to be done.
 
-use mainstay_driver::{ActError, Cause, Retry};
+use mainstay_driver::{ActError, Cause};
+
+/// A cause that may pass by itself.
+pub(crate) fn passing(code: &str, what: impl Into<String>) -> Cause {
+    Cause::passing(code, what)
+}
+
+/// A cause that somebody has to mend.
+pub(crate) fn lasting(code: &str, what: impl Into<String>) -> Cause {
+    Cause::lasting(code, what)
+}
 
 /// Nothing was changed, and trying again is useless until somebody changes something.
 pub(crate) fn refused(code: &str, what: impl Into<String>) -> ActError {
-    ActError::NotDone(cause(code, what, Retry::Useless))
+    ActError::NotDone(lasting(code, what))
 }
 
 /// Nothing was changed, and it may pass by itself.
 pub(crate) fn hindered(code: &str, what: impl Into<String>) -> ActError {
-    ActError::NotDone(cause(code, what, Retry::MayHelp))
+    ActError::NotDone(passing(code, what))
 }
 
 /// It may have happened; only observing can tell.
 pub(crate) fn unknown(code: &str, what: impl Into<String>) -> ActError {
-    ActError::Unknown(cause(code, what, Retry::MayHelp))
+    ActError::Unknown(passing(code, what))
 }
 
-fn cause(code: &str, what: impl Into<String>, retry: Retry) -> Cause {
-    Cause {
-        code: code.to_owned(),
-        what: what.into(),
-        retry,
-    }
+/// The refusal of an operation that the kind does not have.
+pub(crate) fn unsupported(kind: &str) -> ActError {
+    refused("unsupported", format!("a {kind} component cannot do that"))
 }

@@ -7,14 +7,14 @@ use std::{
     sync::Arc,
 };
 
-use mainstay_driver::{ActError, Cause, Retry};
+use mainstay_driver::{ActError, Cause};
 use mainstay_model::{
     AgentId, ComponentId, Declared, Facts, PlanFile, Reading, Sample, Scope, SiteId, Subject,
     TeamStep, Timestamp,
 };
 use serde::de::DeserializeOwned;
 
-use super::cause::refused;
+use super::cause::{lasting, passing, refused};
 use crate::support::now;
 
 /// Whether the site is quarantined: after it was fenced, nothing may be started until it was reprotected.
@@ -71,10 +71,11 @@ impl Home {
         subject
             .component()
             .and_then(|name| self.plan.declared(name))
-            .ok_or_else(|| Cause {
-                code: "unknown-component".to_owned(),
-                what: format!("{subject} is not a component of the plan file at this site"),
-                retry: Retry::Useless,
+            .ok_or_else(|| {
+                lasting(
+                    "unknown-component",
+                    format!("{subject} is not a component of the plan file at this site"),
+                )
             })
     }
 
@@ -92,11 +93,7 @@ impl Home {
         declared: &Declared,
         site: &SiteId,
     ) -> Result<T, Cause> {
-        let invalid = |what: String| Cause {
-            code: "options-invalid".to_owned(),
-            what,
-            retry: Retry::Useless,
-        };
+        let invalid = |what: String| lasting("options-invalid", what);
         let value = declared
             .at
             .get(site)
@@ -163,13 +160,7 @@ impl Home {
         let (home, scope) = (self.clone(), scope.clone());
         let seen = tokio::task::spawn_blocking(move || work(&home, &scope))
             .await
-            .unwrap_or_else(|error| {
-                Err(Cause {
-                    code: "driver-fault".to_owned(),
-                    what: error.to_string(),
-                    retry: Retry::MayHelp,
-                })
-            });
+            .unwrap_or_else(|error| Err(passing("driver-fault", error.to_string())));
         self.sample(at, seen)
     }
 

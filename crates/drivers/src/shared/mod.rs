@@ -18,7 +18,7 @@ pub(crate) mod testing;
 pub(crate) mod testing_http;
 
 pub(crate) use crate::support::now;
-pub(crate) use cause::{hindered, refused, unknown};
+pub(crate) use cause::{hindered, lasting, passing, refused, unknown, unsupported};
 pub(crate) use durable::{Locked, sync_folder, write_durably};
 pub(crate) use environment::passed_on;
 pub(crate) use home::Home;

@@ -14,7 +14,7 @@ use super::{
     durable::write_durably,
     program::{Program, Said, run},
 };
-use crate::support::{lasting, passing};
+use crate::shared::{lasting, passing};
 
 /// The most of what the program printed that goes into the run's record, in characters.
 const EXCERPT: usize = 16 * 1024;

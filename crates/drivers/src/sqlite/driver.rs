@@ -4,7 +4,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
-use mainstay_driver::{ActError, Cause, Driver, Order, Progress, Retry};
+use mainstay_driver::{ActError, Cause, Driver, Order, Progress};
 use mainstay_model::{ComponentId, Declared, Epoch, Facts, Op, Output, Sample, Scope, SiteId};
 
 use super::{
@@ -14,7 +14,7 @@ use super::{
     own::{Ours, demote, initialise, is_unmarked, open_for_writes, seal},
     salvage::{salvage, saved},
 };
-use crate::shared::{Asker, Home, Replaces, hindered, owned, refused, unknown};
+use crate::shared::{Asker, Home, Replaces, hindered, lasting, owned, refused, unknown};
 
 /// The async half, for every `sqlite` store of one site.
 #[derive(Debug, Clone)]
@@ -33,11 +33,9 @@ impl SqliteDriver {
 
     fn path(home: &Home, declared: &Declared, site: &SiteId) -> Result<PathBuf, Cause> {
         let at: SqliteAt = Home::options(declared, site)?;
-        let file = at.file().map_err(|bad| Cause {
-            code: "options-invalid".to_owned(),
-            what: bad.what,
-            retry: Retry::Useless,
-        })?;
+        let file = at
+            .file()
+            .map_err(|bad| lasting("options-invalid", bad.what))?;
         Ok(home.resolve(file))
     }
 

@@ -7,7 +7,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use mainstay_driver::{Cause, Retry};
+use mainstay_driver::Cause;
 use mainstay_model::{Access, Epoch, Facts, Position, StoreFacts};
 use rusqlite::Connection;
 
@@ -17,7 +17,7 @@ use super::{
     open::{Stamp, stamp, to_look},
     record::Record,
 };
-use crate::shared::{Marked, State, now};
+use crate::shared::{Marked, State, now, passing};
 
 /// A file's time of change is only this exact; within it two contents may look the same.
 const TICK_NS: i64 = 50_000_000;
@@ -68,11 +68,10 @@ impl Digests {
 
 /// Says that a database could not be looked at.
 pub(super) fn unreadable(path: &Path, error: &dyn std::error::Error) -> Cause {
-    Cause {
-        code: "store-unreadable".to_owned(),
-        what: format!("read {}: {error}", path.display()),
-        retry: Retry::MayHelp,
-    }
+    passing(
+        "store-unreadable",
+        format!("read {}: {error}", path.display()),
+    )
 }
 
 /// Reads the mark and sees whether the seal is really there.

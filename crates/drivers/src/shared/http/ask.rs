@@ -14,7 +14,8 @@ use super::{
     expect::differs,
     options::{HttpCall, Method},
 };
-use crate::support::{lasting, passing, secret};
+use crate::shared::{lasting, passing};
+use crate::support::secret;
 
 /// How long an answer may take unless declared otherwise.
 const TIMEOUT: Span = Span::from_secs(5);

@@ -13,10 +13,7 @@ use super::{
     ask::{Answer, AskError, ask, check, status_of},
     options::HttpCall,
 };
-use crate::{
-    shared::cause::{refused, unknown},
-    support::passing,
-};
+use crate::shared::{passing, refused, unknown};
 
 /// How often it is looked whether something has become so.
 const POLL: Duration = Duration::from_millis(20);

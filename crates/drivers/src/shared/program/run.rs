@@ -13,8 +13,8 @@ use tokio::{
 
 use super::Program;
 use crate::{
-    shared::{Home, passed_on},
-    support::{lasting, passing, secret},
+    shared::{Home, lasting, passed_on, passing},
+    support::secret,
 };
 
 /// How long a program may take unless declared otherwise.
@@ -79,7 +79,7 @@ pub(crate) async fn run(
         return Err(RunError::Unknown(passing("program-timeout", what)));
     };
     let (code, out, err) = ended.map_err(|error| {
-        RunError::Unknown(passing("program-lost", format!("run {name}: {error}")))
+        RunError::Unknown(passing("program-failed", format!("run {name}: {error}")))
     })?;
     let (out, err) = (redacted(&out, &secrets), redacted(&err, &secrets));
     match code {
