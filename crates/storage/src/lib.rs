@@ -1,10 +1,12 @@
-//! One interface over file trees: listed strictly and in order, hashed, copied and verified, never left.
+//! Two interfaces to what is kept: file trees (listed strictly and in order, hashed, copied and verified, never left),
+//! and containers of objects, wherever they are.
 //! Must not know stores, sites or epochs.
 
 mod copy;
 mod error;
 mod hash;
 mod manifest;
+mod object;
 mod scan;
 #[cfg(test)]
 mod tests;
@@ -14,5 +16,9 @@ pub use copy::{Copied, Deletes, Gate, copy, copy_only};
 pub use error::TreeError;
 pub use hash::Hashes;
 pub use manifest::{Content, Item, Lack, Manifest, take};
+pub use object::{
+    Created, Failure, Faulty, FaultyOp, Local, Memory, Object, ObjectName, Part, Retry, Storage,
+    StorageError,
+};
 pub use scan::{Entry, Listing, Node, Stamp, scan};
 pub use tree::Tree;

@@ -19,7 +19,7 @@ pub(crate) struct Need {
     pub(crate) tests: &'static str,
 }
 
-const NEEDS: [Need; 7] = [
+const NEEDS: [Need; 8] = [
     Need {
         program: "postgres",
         package: "postgresql",
@@ -54,6 +54,11 @@ const NEEDS: [Need; 7] = [
         program: "dig",
         package: "bind9-dnsutils",
         tests: "the dns driver against BIND",
+    },
+    Need {
+        program: "restic",
+        package: "restic",
+        tests: "the repositories of backup, read and written by restic",
     },
 ];
 

@@ -1,0 +1,43 @@
+//! Backups in the format of restic, version 2: written and restored in parallel, checked, pruned, by an engine of our
+//! own. Stock restic reads what is written here, and what it writes is read here.
+//! Must not know the plan file, schedules, verbs or terminals.
+
+mod backup;
+mod chunk;
+mod codec;
+mod config;
+mod crypto;
+mod error;
+mod files;
+mod id;
+mod index;
+mod key;
+mod layout;
+mod lock;
+mod node;
+mod pack;
+mod quote;
+mod repository;
+mod saver;
+mod snapshot;
+mod source;
+mod time;
+mod tree;
+mod users;
+
+pub use backup::{BackupOptions, Finished, Parent, Problem, backup};
+pub use error::BackupError;
+pub use files::Files;
+pub use id::{Id, NoId};
+pub use index::Index;
+pub use key::{KeyFile, Who};
+pub use layout::FileKind;
+pub use lock::{Lock, Sharing};
+pub use node::{Attribute, Kind, Meta};
+pub use pack::BlobKind;
+pub use repository::{Format, Repository};
+pub use saver::Stored;
+pub use snapshot::{INCOMPLETE, Missing, MissingEntry, Snapshot, Wholeness};
+pub use source::{Entered, Listed, Progress, Quiet, ShortRead, Source};
+pub use time::{NoTime, Time};
+pub use tree::Node;

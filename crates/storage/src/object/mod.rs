@@ -1,0 +1,17 @@
+//! Objects under names: what a repository is kept in, whatever holds it.
+
+mod error;
+mod faulty;
+mod local;
+mod memory;
+mod name;
+mod storage;
+#[cfg(test)]
+mod tests;
+
+pub use error::{Retry, StorageError};
+pub use faulty::{Failure, Faulty, FaultyOp};
+pub use local::Local;
+pub use memory::Memory;
+pub use name::ObjectName;
+pub use storage::{Created, Object, Part, Storage};

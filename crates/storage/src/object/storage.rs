@@ -1,0 +1,73 @@
+//! The one interface over containers of objects: a folder, an object store, a server's files.
+//! Must not know what a repository is.
+//!
+//! The calls block. Their callers are threads that hash, compress and encrypt; a backup keeps as many uploads under
+//! way as it has upload threads, and no asynchronous runtime stands in its hot path. A backend that speaks
+//! asynchronously brings its own runtime and waits.
+
+use std::fmt;
+
+use super::{ObjectName, StorageError};
+
+/// One object of a listing.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Object {
+    /// Its whole name.
+    pub name: ObjectName,
+    /// Its length in bytes.
+    pub size: u64,
+}
+
+/// Which part of an object is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// All of it.
+    Whole,
+    /// Exactly this many bytes from here; fewer is an error.
+    Range {
+        /// The first byte.
+        from: u64,
+        /// How many bytes.
+        len: u64,
+    },
+}
+
+/// What a conditional create found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum Created {
+    /// The object is there now, and was not before.
+    Now,
+    /// Another one was there already and is unchanged.
+    ThereAlready,
+}
+
+/// A container of objects. All methods may be called from many threads at once.
+pub trait Storage: fmt::Debug + Send + Sync {
+    /// Every object below a folder, sorted by name, or an error: never a list that is short. A folder that does not
+    /// exist is empty. Idempotent.
+    fn list(&self, folder: &ObjectName) -> Result<Vec<Object>, StorageError>;
+
+    /// Reads a part of an object in place of what `into` holds. Idempotent.
+    fn read(&self, name: &ObjectName, part: Part, into: &mut Vec<u8>) -> Result<(), StorageError>;
+
+    /// Writes a whole object if there is none of that name. Readers see all of it or nothing. After
+    /// [`StorageError::Unknown`] the object may be there: look.
+    fn create(&self, name: &ObjectName, bytes: &[u8]) -> Result<Created, StorageError>;
+
+    /// Writes a whole object in place of any other of that name. Readers see all of the old or all of the new.
+    /// Idempotent for equal bytes.
+    fn write(&self, name: &ObjectName, bytes: &[u8]) -> Result<(), StorageError>;
+
+    /// Removes objects; one that is gone is fine. Stops at the first error: those before it are removed, those after
+    /// it are not touched. Idempotent.
+    fn delete(&self, names: &[ObjectName]) -> Result<(), StorageError>;
+
+    /// Returns when everything written and removed so far survives a loss of power. Idempotent.
+    fn flush(&self) -> Result<(), StorageError>;
+
+    /// How many writes at once make use of it.
+    fn uploads(&self) -> usize {
+        8
+    }
+}
