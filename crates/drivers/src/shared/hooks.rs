@@ -73,8 +73,8 @@ impl Hooks {
             let help = "write start, stop, running and ready, or hold, release and held";
             complain("nothing is declared to operate it by", help.to_owned());
         }
-        let held = ["hold", "release", "held"].map(|name| self.has(name));
-        if held.contains(&true) && held.contains(&false) {
+        let trio = ["hold", "release", "held"].map(|name| self.has(name));
+        if trio.contains(&true) && trio.contains(&false) {
             let help = "a scheduler has all three: hold, release and held";
             complain("hold, release and held belong together", help.to_owned());
         }
