@@ -11,6 +11,7 @@ pub use chain::{Broken, Damaged, Head, Link, link, verify};
 pub use hash::{Hash, HashError};
 pub use key::{KeyError, KeyId, PublicKey, Signature, Signer};
 pub use receipt::{
-    Claim, Matched, Mismatch, RECEIPT_DOMAIN, RECEIPT_VERSION, Range, Receipt, SignedReceipt, issue,
+    Claim, Evidence, Level, Matched, Mismatch, RECEIPT_DOMAIN, RECEIPT_VERSION, Range, Receipt,
+    SignedReceipt, issue,
 };
 pub use verifier::{BadReceipt, Flaw, Verifier};

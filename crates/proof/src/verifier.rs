@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    Damaged, Head, KeyId, Link, PublicKey, RECEIPT_DOMAIN, RECEIPT_VERSION, Receipt, SignedReceipt,
+    Damaged, Head, KeyId, Level, Link, PublicKey, RECEIPT_DOMAIN, RECEIPT_VERSION, Receipt,
+    SignedReceipt, receipt::NoReceipt,
 };
 
 /// What is wrong with a receipt.
@@ -14,8 +15,11 @@ pub enum Flaw {
     #[error("it cannot be read: {0}")]
     Unreadable(String),
     /// It is of a version that this program does not read.
-    #[error("it has version {0}, and this program reads version {RECEIPT_VERSION}")]
+    #[error("it has version {0}, and this program reads versions up to {RECEIPT_VERSION}")]
     Version(u32),
+    /// Its evidence does not fit its level: a hash that matched, and for [`Level::Checked`] the checks.
+    #[error("its evidence does not fit its level, {0}")]
+    Evidence(Level),
     /// The chain of hashes is broken at it.
     #[error("{0}")]
     Chain(crate::Broken),
@@ -58,7 +62,7 @@ impl BadReceipt {
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self.flaw {
-            Flaw::Unreadable(_) | Flaw::Chain(_) => "receipt-damaged",
+            Flaw::Unreadable(_) | Flaw::Evidence(_) | Flaw::Chain(_) => "receipt-damaged",
             Flaw::Version(_) => "receipt-version",
             Flaw::Key(_) => "receipt-key",
             Flaw::Signature => "receipt-signature",
@@ -72,8 +76,8 @@ impl BadReceipt {
 pub struct Verifier {
     keys: BTreeMap<KeyId, PublicKey>,
     head: Head,
-    /// For each store and destination: how far, at which epoch.
-    reached: BTreeMap<(String, String), (String, u64)>,
+    /// For each store, destination and level: how far, at which epoch.
+    reached: BTreeMap<(String, String, Level), (String, u64)>,
 }
 
 impl Verifier {
@@ -103,11 +107,10 @@ impl Verifier {
     fn check(&mut self, line: &str) -> Result<Receipt, Flaw> {
         let unreadable = |error: serde_json::Error| Flaw::Unreadable(error.to_string());
         let signed: SignedReceipt = serde_json::from_str(line).map_err(unreadable)?;
-        let version: Version = serde_json::from_str(&signed.receipt).map_err(unreadable)?;
-        if version.version != RECEIPT_VERSION {
-            return Err(Flaw::Version(version.version));
-        }
-        let receipt: Receipt = serde_json::from_str(&signed.receipt).map_err(unreadable)?;
+        let receipt = Receipt::read(&signed.receipt).map_err(|error| match error {
+            NoReceipt::Text(error) => unreadable(error),
+            NoReceipt::Version(version) => Flaw::Version(version),
+        })?;
         let mut head = self.head;
         let next = Link {
             seq: receipt.seq,
@@ -122,18 +125,22 @@ impl Verifier {
         if !key.verifies(&signed.hash.0, &signed.signature) {
             return Err(Flaw::Signature);
         }
-        self.follows(&receipt)?;
+        if !receipt.is_consistent() {
+            return Err(Flaw::Evidence(receipt.level));
+        }
+        // A restore is tried on any restore point, also an old one: it joins nothing.
+        if receipt.level <= Level::ReadBack {
+            self.follows(&receipt)?;
+            let reached = (receipt.range.to.clone(), receipt.epoch);
+            self.reached.insert(chain_of(&receipt), reached);
+        }
         self.head = head;
-        let chain = (receipt.store.clone(), receipt.destination.clone());
-        let reached = (receipt.range.to.clone(), receipt.epoch);
-        self.reached.insert(chain, reached);
         Ok(receipt)
     }
 
     /// Ranges join without a gap, unless one starts anew with everything; epochs never go back (I12).
     fn follows(&self, receipt: &Receipt) -> Result<(), Flaw> {
-        let chain = (receipt.store.clone(), receipt.destination.clone());
-        let reached = self.reached.get(&chain);
+        let reached = self.reached.get(&chain_of(receipt));
         if let Some((_, before)) = reached
             && receipt.epoch < *before
         {
@@ -153,7 +160,13 @@ impl Verifier {
     }
 }
 
-#[derive(serde::Deserialize)]
-struct Version {
-    version: u32,
+/// Ranges of one store at one destination join at each level by themselves: what is listed is read back later.
+fn chain_of(receipt: &Receipt) -> (String, String, Level) {
+    let Receipt {
+        store,
+        destination,
+        level,
+        ..
+    } = receipt;
+    (store.clone(), destination.clone(), *level)
 }

@@ -2,12 +2,13 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use mainstay_proof::{
-    Broken, Claim, Flaw, Hash, Head, Matched, PublicKey, Range, SignedReceipt, Signer, Verifier,
-    issue,
+    Broken, Claim, Evidence, Flaw, Hash, Head, Level, Matched, PublicKey, RECEIPT_DOMAIN, Range,
+    Receipt, SignedReceipt, Signer, Verifier, issue, link,
 };
 use proptest::prelude::*;
 
-const GOLDEN: &str = include_str!("golden/receipts-1.jsonl");
+const GOLDEN_1: &str = include_str!("golden/receipts-1.jsonl");
+const GOLDEN_2: &str = include_str!("golden/receipts-2.jsonl");
 
 fn signer() -> Signer {
     Signer::from_secret(&[7; 32])
@@ -23,8 +24,9 @@ fn claim(store: &str, after: Option<&str>, to: &str, epoch: u64) -> Claim {
             after: after.map(str::to_owned),
             to: to.to_owned(),
         },
+        point: None,
         bytes: 4096,
-        matched: Matched::new(hash, hash).unwrap(),
+        evidence: Evidence::ReadBack(Matched::new(hash, hash).unwrap()),
         destination: "offsite".to_owned(),
         at: 1_700_000_000_000_000,
     }
@@ -40,12 +42,36 @@ fn lines(claims: Vec<Claim>) -> Vec<String> {
     issued
 }
 
+/// The same restore point, proven further.
+fn proven(claim: Claim, level: Level) -> Claim {
+    let Evidence::ReadBack(matched) = claim.evidence else {
+        return claim;
+    };
+    let evidence = match level {
+        Level::Stored => Evidence::Stored,
+        Level::ReadBack => Evidence::ReadBack(matched),
+        Level::Restored => Evidence::Restored(matched),
+        Level::Checked => Evidence::Checked {
+            matched,
+            checks: vec!["boots".to_owned(), "select count(*) from orders".to_owned()],
+        },
+    };
+    Claim {
+        point: Some("9f2c".to_owned()),
+        evidence,
+        ..claim
+    }
+}
+
 fn good() -> Vec<String> {
     lines(vec![
+        proven(claim("ledger", None, "lsn 10", 1), Level::Stored),
         claim("ledger", None, "lsn 10", 1),
         claim("files", None, "digest a", 1),
         claim("ledger", Some("lsn 10"), "lsn 20", 1),
         claim("ledger", Some("lsn 20"), "lsn 35", 2),
+        proven(claim("ledger", None, "lsn 10", 1), Level::Restored),
+        proven(claim("ledger", None, "lsn 10", 1), Level::Checked),
         claim("files", None, "digest b", 2),
     ])
 }
@@ -59,15 +85,46 @@ fn flaw(lines: &[String]) -> Option<(u64, Flaw)> {
 }
 
 #[test]
-fn the_golden_file_is_still_read_and_still_written() {
-    assert_eq!(good().join("\n") + "\n", GOLDEN);
-    let mut verifier = Verifier::new([signer().public()]);
-    let receipts: Vec<_> = GOLDEN
-        .lines()
-        .map(|line| verifier.next(line).unwrap())
-        .collect();
-    assert_eq!(receipts[3].range.to, "lsn 35");
-    assert_eq!(verifier.head().seq, 5);
+fn the_golden_files_are_still_read_and_the_newest_is_still_written() {
+    assert_eq!(good().join("\n") + "\n", GOLDEN_2);
+    let read = |golden: &str| -> Vec<Receipt> {
+        let mut verifier = Verifier::new([signer().public()]);
+        let lines = golden.lines();
+        lines.map(|line| verifier.next(line).unwrap()).collect()
+    };
+    let old = read(GOLDEN_1);
+    assert_eq!(old[3].range.to, "lsn 35");
+    assert!(
+        old.iter()
+            .all(|old| old.level == Level::ReadBack && old.sha256.is_some())
+    );
+    let new = read(GOLDEN_2);
+    assert_eq!(new.len(), 8);
+    assert_eq!(new[0].level, Level::Stored);
+    assert_eq!(new[0].sha256, None);
+    assert_eq!(new[6].checks.len(), 2);
+}
+
+#[test]
+fn a_level_without_its_evidence_proves_nothing() {
+    // The signer itself was made to lie: a text that claims a restore and names no hash.
+    let text = good()[5].clone();
+    let signed: SignedReceipt = serde_json::from_str(&text).unwrap();
+    let hash = Hash::of(b"lsn 10").to_string();
+    let hollow = signed.receipt.replace(&format!("\"{hash}\""), "null");
+    assert_ne!(hollow, signed.receipt);
+    let hollow = hollow.replace("\"seq\":6", "\"seq\":1");
+    let receipt: Receipt = serde_json::from_str(&hollow).unwrap();
+    let none = Hash::NONE;
+    let hollow = hollow.replace(&receipt.previous.to_string(), &none.to_string());
+    let hash = link(RECEIPT_DOMAIN, &none, 1, hollow.as_bytes());
+    let line = SignedReceipt {
+        receipt: hollow,
+        hash,
+        signature: signer().sign(&hash.0),
+    };
+    let line = serde_json::to_string(&line).unwrap();
+    assert_eq!(flaw(&[line]), Some((1, Flaw::Evidence(Level::Restored))));
 }
 
 #[test]
@@ -126,7 +183,7 @@ fn i30_what_is_left_out_swapped_or_signed_by_another_is_found() {
     // A chain that was cut is whole; only its head tells.
     let mut verifier = Verifier::new([signer().public()]);
     verifier.next(&good()[0]).unwrap();
-    assert_ne!(verifier.head().seq, 5);
+    assert_ne!(verifier.head().seq, 8);
 }
 
 #[test]
@@ -144,7 +201,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn i30_no_flipped_bit_goes_unseen(entry in 0..5_usize, at in any::<prop::sample::Index>(), bit in 0..7_u8) {
+    fn i30_no_flipped_bit_goes_unseen(entry in 0..8_usize, at in any::<prop::sample::Index>(), bit in 0..7_u8) {
         let mut lines = good();
         let mut bytes = lines[entry].clone().into_bytes();
         let at = at.index(bytes.len());
