@@ -10,6 +10,7 @@ use crate::{
     client::{AgentClient, ClientError, Remote},
     lock::{LockError, MoverLock},
     places::{PlaceError, Places},
+    receipts::{Ledger, LedgerError},
     state::{State, StateError},
 };
 
@@ -86,6 +87,11 @@ impl Desk {
     /// Takes the right to move.
     pub async fn lock(&self) -> Result<MoverLock, LockError> {
         MoverLock::take(&self.places.lock(), &self.state).await
+    }
+
+    /// The system's receipts.
+    pub fn receipts(&self) -> Result<Ledger, LedgerError> {
+        Ledger::open(&self.places.receipts(), Arc::clone(&self.state))
     }
 
     /// Whether some process is moving something now.

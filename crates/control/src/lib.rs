@@ -10,6 +10,7 @@ pub mod dispatch;
 pub mod lock;
 pub mod observe;
 mod places;
+pub mod receipts;
 pub mod state;
 pub mod watch;
 pub mod wire;

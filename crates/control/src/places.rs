@@ -72,6 +72,12 @@ impl Places {
         self.root.join("mover.lock")
     }
 
+    /// The folder of the system's receipts.
+    #[must_use]
+    pub fn receipts(&self) -> PathBuf {
+        self.root.join("receipts")
+    }
+
     /// The folder of a site's agent.
     #[must_use]
     pub fn agent_folder(&self, site: &SiteId) -> PathBuf {

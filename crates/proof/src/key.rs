@@ -114,6 +114,12 @@ impl Signer {
         Self(SigningKey::from_bytes(secret))
     }
 
+    /// The secret as text, for the file that keeps it: 64 hexadecimal digits.
+    #[must_use]
+    pub fn secret_text(&self) -> String {
+        hex::encode(self.0.as_bytes())
+    }
+
     /// Its public half.
     #[must_use]
     pub fn public(&self) -> PublicKey {
@@ -130,5 +136,14 @@ impl Signer {
 impl fmt::Debug for Signer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Signer({})", self.public().id())
+    }
+}
+
+impl FromStr for Signer {
+    type Err = KeyError;
+    fn from_str(text: &str) -> Result<Self, KeyError> {
+        let mut secret = [0; 32];
+        hex::decode_to_slice(text.trim(), &mut secret).map_err(|_| KeyError::Length)?;
+        Ok(Self::from_secret(&secret))
     }
 }

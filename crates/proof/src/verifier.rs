@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     Damaged, Head, KeyId, Level, Link, PublicKey, RECEIPT_DOMAIN, RECEIPT_VERSION, Receipt,
-    SignedReceipt, receipt::NoReceipt,
+    SignedReceipt,
 };
 
 /// What is wrong with a receipt.
@@ -107,10 +107,11 @@ impl Verifier {
     fn check(&mut self, line: &str) -> Result<Receipt, Flaw> {
         let unreadable = |error: serde_json::Error| Flaw::Unreadable(error.to_string());
         let signed: SignedReceipt = serde_json::from_str(line).map_err(unreadable)?;
-        let receipt = Receipt::read(&signed.receipt).map_err(|error| match error {
-            NoReceipt::Text(error) => unreadable(error),
-            NoReceipt::Version(version) => Flaw::Version(version),
-        })?;
+        let version = Receipt::version_of(&signed.receipt).map_err(unreadable)?;
+        if !(1..=RECEIPT_VERSION).contains(&version) {
+            return Err(Flaw::Version(version));
+        }
+        let receipt = Receipt::read(&signed.receipt).map_err(unreadable)?;
         let mut head = self.head;
         let next = Link {
             seq: receipt.seq,

@@ -12,6 +12,7 @@ pub(crate) mod explain;
 pub(crate) mod init;
 pub(crate) mod moves;
 pub(crate) mod plan;
+pub(crate) mod receipts;
 pub(crate) mod run;
 pub(crate) mod run_show;
 pub(crate) mod serve;

@@ -7,4 +7,5 @@ mod support;
 
 mod files;
 mod moves;
+mod receipts;
 mod usage;

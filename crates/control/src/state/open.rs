@@ -4,9 +4,13 @@
 use std::path::Path;
 
 use mainstay_model::ExecutorEpoch;
+use mainstay_proof::Head;
 
 use super::{StateError, rows, schema::SCHEMA};
 use crate::db::{Db, SlowSync, Stats};
+
+/// The key under which the end of the chain of receipts is kept.
+const RECEIPTS_HEAD: &str = "receipts-head";
 
 /// A system's state: one `SQLite` file, one writer thread.
 #[derive(Debug)]
@@ -50,5 +54,22 @@ impl State {
             })
             .await?;
         Ok(ExecutorEpoch(next))
+    }
+
+    /// Where the chain of receipts ended when the last one was issued.
+    pub fn receipts_head(&self) -> Result<Head, StateError> {
+        let stored = self.db.read(|c| rows::meta(c, RECEIPTS_HEAD))?;
+        stored.map_or(Ok(Head::default()), |bytes| {
+            rows::decode("the head of the receipts", &bytes)
+        })
+    }
+
+    /// Remembers where the chain of receipts ends. It only grows.
+    pub async fn set_receipts_head(&self, head: Head) -> Result<(), StateError> {
+        let bytes = rows::encode("the head of the receipts", &head)?;
+        Ok(self
+            .db
+            .write(move |c| rows::set_meta(c, RECEIPTS_HEAD, &bytes))
+            .await?)
     }
 }

@@ -3,6 +3,7 @@
 
 mod agent;
 mod dispatch;
+mod receipts;
 mod state;
 mod watch;
 mod world;
