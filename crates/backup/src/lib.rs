@@ -1,6 +1,6 @@
 //! Backups in the format of restic, version 2: written and restored in parallel, checked, pruned, by an engine of our
 //! own. Stock restic reads what is written here, and what it writes is read here.
-//! Must not know the plan file, schedules, verbs or terminals.
+//! Must not know verbs, terminals, or when a backup is due.
 
 mod backup;
 mod chunk;
@@ -18,6 +18,7 @@ mod node;
 mod pack;
 mod quote;
 mod repository;
+pub mod retention;
 mod saver;
 mod snapshot;
 mod source;
