@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use mainstay_engine::{Entry, Run, RunPhase};
-use mainstay_model::{MoveMode, PersonId, RunId, Runbook, RunbookHash, Timestamp};
+use mainstay_model::{MoveMode, PersonId, Pinned, RunId, Runbook, RunbookHash, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{
@@ -110,6 +110,12 @@ impl State {
     /// Stores a new run with its first entries, and what follows for the epochs it was given. Durable on return.
     pub async fn create_run(&self, new: NewRun, entries: Vec<Entry>) -> Result<(), StateError> {
         let runbook = encode("the runbook", &*new.runbook)?;
+        if RunbookHash::of(&runbook) != new.hash {
+            return Err(StateError::NotStorable {
+                what: "the runbook".to_owned(),
+                why: "its journal pins another one".to_owned(),
+            });
+        }
         let mode = text(encode("the mode", &new.runbook.mode)?);
         let phase = text(encode("the phase", &RunPhase::Planned)?);
         self.db
@@ -189,13 +195,21 @@ impl State {
 
     /// The runbook of a run.
     pub fn runbook(&self, run: &RunId) -> Result<Arc<Runbook>, StateError> {
+        Ok(self.pinned(run)?.runbook)
+    }
+
+    /// The runbook of a run, with the hash of what is stored.
+    pub fn pinned(&self, run: &RunId) -> Result<Pinned, StateError> {
         let bytes = self.db.read(|c| {
             c.prepare_cached("SELECT body FROM runbooks WHERE run = ?1")?
                 .query_row([run.as_str()], |row| row.get::<_, Vec<u8>>(0))
                 .optional()
         })?;
         let bytes = bytes.ok_or_else(|| StateError::NoRun(run.clone()))?;
-        decode(&format!("the runbook of run {run}"), &bytes).map(Arc::new)
+        Pinned::read(&bytes).map_err(|error| StateError::Unreadable {
+            what: format!("the runbook of run {run}"),
+            why: error.to_string(),
+        })
     }
 
     /// A run's journal: the bytes of each entry, in order.
@@ -211,7 +225,7 @@ impl State {
     /// A run as its journal tells it, checked entry by entry and against where it was left.
     pub fn replay(&self, run: &RunId) -> Result<Run, StateError> {
         let row = self.run(run)?;
-        let (runbook, journal) = (self.runbook(run)?, self.journal(run)?);
+        let (runbook, journal) = (self.pinned(run)?, self.journal(run)?);
         let found = journal.len() as u64;
         if found < row.head {
             return Err(StateError::Cut {

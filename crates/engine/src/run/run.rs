@@ -4,7 +4,7 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use mainstay_model::{
-    ExecutorEpoch, OutputRef, Predicate, Question, Runbook, Step, StepId, Timestamp, Wanted,
+    ExecutorEpoch, OutputRef, Pinned, Predicate, Question, Runbook, Step, StepId, Timestamp, Wanted,
 };
 use mainstay_proof::Head;
 
@@ -37,7 +37,7 @@ pub struct Run {
 impl Run {
     /// A new run. Its first entry and its first effects are there to be taken.
     pub fn create(
-        runbook: impl Into<Arc<Runbook>>,
+        runbook: impl Into<Pinned>,
         created: Created,
         now: Timestamp,
     ) -> Result<Self, BadRun> {
@@ -46,17 +46,14 @@ impl Run {
 
     /// The same, with planted bugs.
     pub fn create_with(
-        runbook: impl Into<Arc<Runbook>>,
+        runbook: impl Into<Pinned>,
         created: Created,
         now: Timestamp,
         bugs: Bugs,
     ) -> Result<Self, BadRun> {
-        let runbook = runbook.into();
+        let Pinned { runbook, hash } = runbook.into();
         check(&runbook)?;
-        let pinned = runbook
-            .hash()
-            .map_err(|error| BadRun::NotStorable(error.to_string()))?;
-        if pinned != created.runbook {
+        if hash != created.runbook || hash.0.is_empty() {
             return Err(BadRun::OtherRunbook);
         }
         let mut run = Self::empty(runbook, &created, bugs);
@@ -71,7 +68,7 @@ impl Run {
     /// The chain, the sequence and the runbook's hash are checked; keep [`Run::head`] elsewhere and compare it, and a
     /// journal that was cut at its end is found too.
     pub fn replay<'a>(
-        runbook: impl Into<Arc<Runbook>>,
+        runbook: impl Into<Pinned>,
         entries: impl IntoIterator<Item = &'a [u8]>,
     ) -> Result<Self, Damage> {
         Self::replay_with(runbook, entries, Bugs::NONE)
@@ -79,11 +76,11 @@ impl Run {
 
     /// The same, with planted bugs.
     pub fn replay_with<'a>(
-        runbook: impl Into<Arc<Runbook>>,
+        runbook: impl Into<Pinned>,
         entries: impl IntoIterator<Item = &'a [u8]>,
         bugs: Bugs,
     ) -> Result<Self, Damage> {
-        let runbook = runbook.into();
+        let Pinned { runbook, hash } = runbook.into();
         let mut entries = entries.into_iter();
         let mut head = Head::default();
         let (now, first) = unframe(&mut head, entries.next().ok_or(Damage::Empty)?, bugs)?;
@@ -93,8 +90,8 @@ impl Run {
                 why: "a journal begins with the creation of its run".to_owned(),
             });
         };
-        let found = runbook.hash().map(|hash| hash.0).unwrap_or_default();
-        let pinned = found == created.runbook.0
+        let found = hash.0;
+        let pinned = found == created.runbook.0 && !found.is_empty()
             || bugs.has(Bug::RunbookUnpinned)
             || bugs.has(Bug::RunbookPinnedByLength) && found.len() == created.runbook.0.len();
         if !pinned || check(&runbook).is_err() {

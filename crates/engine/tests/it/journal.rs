@@ -1,10 +1,10 @@
 //! The journal's rules: damage is named, a changed runbook is refused, only a torn tail beyond the durable head is cut.
 
-use crate::world::{Host, World, name, small_move};
+use crate::world::{Host, World, created, name, small_move};
 use mainstay_engine::{
-    Bugs, Damage, JOURNAL_DOMAIN, JOURNAL_VERSION, Run, RunPhase, Seq, read_log,
+    Bugs, Created, Damage, JOURNAL_DOMAIN, JOURNAL_VERSION, Run, RunPhase, Seq, read_log,
 };
-use mainstay_model::{ExecutorEpoch, Runbook};
+use mainstay_model::{ExecutorEpoch, Pinned, Runbook, Timestamp};
 use proptest::prelude::*;
 
 const GOLDEN_BOOK: &str = include_str!("golden/runbook-1.json");
@@ -53,6 +53,29 @@ fn the_golden_journal_is_still_read_and_still_written() {
     let stored: Vec<_> = GOLDEN.lines().map(unhex).collect();
     let run = replay(&book, &stored, Bugs::NONE).unwrap();
     assert_eq!(run.phase(), RunPhase::Succeeded);
+    // The bytes that were stored pin it, whatever a later version would write.
+    let pinned = Pinned::read(GOLDEN_BOOK.trim_end().as_bytes()).unwrap();
+    let run = Run::replay(pinned, stored.iter().map(Vec::as_slice)).unwrap();
+    assert_eq!(run.phase(), RunPhase::Succeeded);
+}
+
+#[test]
+fn i19_a_runbook_is_pinned_by_the_bytes_that_are_stored() {
+    // As an older version would have written it: the same runbook in other bytes.
+    let stored = serde_json::to_vec_pretty(&small_move()).unwrap();
+    let pinned = Pinned::read(&stored).unwrap();
+    assert_eq!(*pinned.runbook, small_move());
+    assert_ne!(pinned.hash, small_move().hash().unwrap());
+    let created = Created {
+        runbook: pinned.hash.clone(),
+        ..created(&small_move())
+    };
+    let mut run = Run::create(pinned.clone(), created, Timestamp(1)).unwrap();
+    let entries: Vec<_> = run.take_entries();
+    let entries = || entries.iter().map(|entry| entry.bytes.as_slice());
+    assert!(Run::replay(pinned, entries()).is_ok());
+    let damage = Run::replay(small_move(), entries()).unwrap_err();
+    assert!(matches!(damage, Damage::Runbook { .. }), "{damage}");
 }
 
 #[test]

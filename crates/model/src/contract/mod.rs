@@ -20,7 +20,8 @@ pub use kind::{
     SealStrength, Traits,
 };
 pub use runbook::{
-    Acceptance, EpochPlan, LossBound, OnFailure, RUNBOOK_VERSION, Runbook, RunbookHash, StoreBound,
+    Acceptance, EpochPlan, LossBound, OnFailure, Pinned, RUNBOOK_VERSION, Runbook, RunbookHash,
+    StoreBound,
 };
 pub use standard::{holds as standard_holds, lower as standard_lower};
 pub use step::{

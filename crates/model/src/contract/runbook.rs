@@ -1,7 +1,7 @@
 //! The computed graph of steps, with everything it was computed for. A plan is a value: printable, hashable, pinned.
 //! Must not know how it was computed or how far it has come.
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -16,6 +16,14 @@ pub const RUNBOOK_VERSION: u32 = 1;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct RunbookHash(pub String);
+
+impl RunbookHash {
+    /// The hash of a stored form.
+    #[must_use]
+    pub fn of(stored: &[u8]) -> Self {
+        Self(hex::encode(Sha256::digest(stored)))
+    }
+}
 
 impl fmt::Display for RunbookHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -115,9 +123,42 @@ pub struct Runbook {
 }
 
 impl Runbook {
-    /// The hash that pins the runbook.
+    /// The hash of the form in which it would be stored now. One that was stored is pinned by [`Pinned::read`].
     pub fn hash(&self) -> Result<RunbookHash, serde_json::Error> {
-        let stored = serde_json::to_vec(self)?;
-        Ok(RunbookHash(hex::encode(Sha256::digest(stored))))
+        Ok(RunbookHash::of(&serde_json::to_vec(self)?))
+    }
+}
+
+/// A runbook with the hash of the very bytes that are stored of it (I19): a later version, which would write it with
+/// more fields, still knows it again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pinned {
+    /// The runbook.
+    pub runbook: Arc<Runbook>,
+    /// What pins it.
+    pub hash: RunbookHash,
+}
+
+impl Pinned {
+    /// A runbook as it was stored.
+    pub fn read(stored: &[u8]) -> Result<Self, serde_json::Error> {
+        Ok(Self {
+            runbook: Arc::new(serde_json::from_slice(stored)?),
+            hash: RunbookHash::of(stored),
+        })
+    }
+}
+
+/// One that was not stored yet. What cannot be stored has an empty hash, which pins nothing.
+impl From<Arc<Runbook>> for Pinned {
+    fn from(runbook: Arc<Runbook>) -> Self {
+        let hash = runbook.hash().unwrap_or(RunbookHash(String::new()));
+        Self { runbook, hash }
+    }
+}
+
+impl From<Runbook> for Pinned {
+    fn from(runbook: Runbook) -> Self {
+        Arc::new(runbook).into()
     }
 }
