@@ -21,7 +21,8 @@ pub use bugs::{ALL_BUGS, Bugs};
 pub use estimate::{Forecast, Verdict, forecast};
 pub use loss::{accept, loss_bound};
 pub use observed::{
-    Fenced, Measured, Observed, Placement, Protection, SiteAgent, SiteNow, SiteStanding, StoreNow,
+    Clocks, Fenced, Measured, Observed, Placement, Protection, SiteAgent, SiteNow, SiteStanding,
+    StoreNow,
 };
 pub use plan::{Planned, plan};
 pub use proof::{Proof, Race, prove};

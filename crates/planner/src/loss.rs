@@ -68,8 +68,9 @@ fn store_bound(observed: &Observed, name: &ComponentId, from: &SiteId, to: &Site
         _ => observed.now,
     };
     let facts = sample.facts().and_then(|facts| facts.store.as_ref());
+    let age = age(&recovery, sample.at, until, observed.now);
     StoreBound {
-        time: age(&recovery, sample.at, until, observed.now),
+        time: observed.clocks.at_most(to, age),
         bytes: facts.and_then(|facts| facts.behind_bytes),
         recovery: Some(recovery),
     }
@@ -138,6 +139,7 @@ pub(crate) fn of_moves(
 /// Why that acceptance does not cover that bound; empty when it does.
 pub(crate) fn check(
     observed: &Observed,
+    moves: &Moves,
     bound: &LossBound,
     acceptance: Option<&Acceptance>,
 ) -> Vec<Refusal> {
@@ -172,7 +174,9 @@ pub(crate) fn check(
                     let evidence = format!("{name} had one of {} then", then.taken_at);
                     refusals.push(Refusal::new(Code::RecoveryPointWorse, evidence).unless(&flag));
                 }
-                acceptance.at.since(then.taken_at)
+                let age = acceptance.at.since(then.taken_at);
+                let to = moves.stores.get(name).map(|it| &it.to);
+                to.map_or(age, |to| observed.clocks.at_most(to, age))
             }
         };
         // An old acceptance is measured by what was shown then; later only the recovery points count.

@@ -97,11 +97,41 @@ pub struct Measured {
     pub samples: u32,
 }
 
+/// How far the sites' clocks may be from the caller's. Recovery points are dated by the clocks of the sites that hold
+/// them, and everything that may be wrong with those counts as loss (I13). By default they are exact.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Clocks {
+    /// How far a site's clock may be ahead: its sample is dated so much later than it was asked for.
+    pub ahead: BTreeMap<SiteId, Span>,
+    /// By how much a clock may be too slow, in thousandths of the time that it measured.
+    pub per_mille: u32,
+    /// Never doubted by less than this.
+    pub least: Span,
+}
+
+impl Clocks {
+    /// The time that may have passed where the clocks of a site and of the caller say `age`.
+    #[must_use]
+    pub fn at_most(&self, site: &SiteId, age: Span) -> Span {
+        if age.is_unbounded() {
+            return age;
+        }
+        let rate = u128::from(age.0) * u128::from(self.per_mille) / 1_000;
+        let slow = Span(u64::try_from(rate).unwrap_or(u64::MAX));
+        let ahead = self.ahead.get(site).copied().unwrap_or(Span::ZERO);
+        [slow, ahead, self.least]
+            .into_iter()
+            .fold(age, Span::saturating_add)
+    }
+}
+
 /// What the planner is given beside the plan file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Observed {
     /// Now, by the caller's clock.
     pub now: Timestamp,
+    /// How far the other clocks may be from it.
+    pub clocks: Clocks,
     /// Where stores and workloads are active; what is not named is where the plan file says.
     pub placement: Placement,
     /// The sites; one that is not named counts as silent.

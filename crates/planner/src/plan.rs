@@ -83,7 +83,7 @@ impl World<'_> {
         let mut loss = None;
         if request.mode == MoveMode::Failover {
             let bound = loss::of_moves(file, self.kinds, observed, &moves);
-            let unaccepted = loss::check(observed, &bound, request.acceptance.as_ref());
+            let unaccepted = loss::check(observed, &moves, &bound, request.acceptance.as_ref());
             found.refusals.extend(unaccepted);
             loss = Some(bound);
         }

@@ -4,11 +4,14 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use futures::future::{join, join_all};
+use mainstay_engine::lease::Drift;
 use mainstay_model::{
-    Access, ComponentId, PlanFile, Reading, Role, RouteFacts, Sample, Scope, SiteId, Store,
-    Weights, WorkloadFacts,
+    Access, ComponentId, PlanFile, Reading, Role, RouteFacts, Sample, Scope, SiteId, Span, Store,
+    Timestamp, Weights, WorkloadFacts,
 };
-use mainstay_planner::{Fenced, Observed, Protection, SiteAgent, SiteNow, SiteStanding, StoreNow};
+use mainstay_planner::{
+    Clocks, Fenced, Observed, Protection, SiteAgent, SiteNow, SiteStanding, StoreNow,
+};
 
 use super::scopes;
 use crate::{
@@ -49,13 +52,19 @@ pub async fn gather(desk: &Desk) -> Result<Gathered, StateError> {
     let answering = |site: &SiteId| agents.get(site).is_some_and(Result::is_ok);
     let plan = &desk.plan;
     let looks = desk.agents().filter(|(site, _)| answering(site));
-    let looks = looks.map(|(site, agent)| look(agent, scopes::of_site(plan, site)));
+    let looks = looks.map(|(site, agent)| async move {
+        let asked = clock::now();
+        let samples = look(agent, scopes::of_site(plan, site)).await;
+        (site.clone(), ahead(asked, &samples), samples)
+    });
     let control = control_site(plan, &answering);
     let control = control.and_then(|site| Some((site.clone(), desk.agent(site)?.clone())));
-    let (samples, beside) = join(join_all(looks), beside(plan, &known, control.as_ref())).await;
-    let samples: Samples = samples.into_iter().flatten().chain(beside).collect();
+    let (looked, beside) = join(join_all(looks), beside(plan, &known, control.as_ref())).await;
 
     let mut observed = Observed::at(clock::now());
+    observed.clocks = clocks(&looked);
+    let samples = looked.into_iter().flat_map(|(_, _, samples)| samples);
+    let samples: Samples = samples.chain(beside).collect();
     observed.placement.clone_from(&known.placement);
     observed.measured.clone_from(&known.measured);
     observed.sites = sites(&agents, &known);
@@ -92,6 +101,24 @@ async fn look(agent: &AgentClient, scopes: Vec<Scope>) -> Vec<(Scope, Sample)> {
             let scopes = scopes.into_iter();
             scopes.map(|scope| (scope, silent.clone())).collect()
         }
+    }
+}
+
+/// How far the clock by which these samples are dated may be ahead of ours: they were taken after they were asked for.
+/// What the question took counts as well, which errs on the safe side.
+fn ahead(asked: Timestamp, samples: &[(Scope, Sample)]) -> Span {
+    let latest = samples.iter().map(|(_, sample)| sample.at.since(asked));
+    latest.max().unwrap_or(Span::ZERO)
+}
+
+/// What the loss bound must add for them: clocks that run as far apart as leases allow for.
+fn clocks(looked: &[(SiteId, Span, Vec<(Scope, Sample)>)]) -> Clocks {
+    let drift = Drift::default();
+    let ahead = looked.iter().map(|(site, ahead, _)| (site.clone(), *ahead));
+    Clocks {
+        ahead: ahead.collect(),
+        per_mille: drift.per_mille,
+        least: drift.least,
     }
 }
 

@@ -315,6 +315,36 @@ fn an_unknown_loss_is_unbounded_and_a_stale_look_widens_it() {
 }
 
 #[test]
+fn i13_clocks_that_may_be_wrong_widen_the_bound_and_what_has_to_be_accepted() {
+    let file = orders();
+    let mut observed = dead_prod(&file);
+    observed.clocks = Clocks {
+        ahead: [(site("dr"), Span::from_millis(300))].into(),
+        per_mille: 10,
+        least: Span::from_millis(50),
+    };
+    let none = Request::failover(site("dr"), None);
+    let loss = refused(&file, &observed, &none).loss.unwrap();
+    // 2 s by the clocks, 20 ms if one of them is slow, 300 ms if it is ahead, and 50 ms whatever it is.
+    assert_eq!(loss.worst, Span::from_millis(2_370));
+    let with = |limit| Request::failover(site("dr"), Some(acceptance(&file, &observed, limit)));
+    refuses(
+        Code::LossAboveAcceptance,
+        &file,
+        &observed,
+        &with(Span::from_secs(2)),
+    );
+    planned(&file, &observed, &with(Span::from_millis(2_370)));
+    // What is unknown stays unknown.
+    assert!(
+        observed
+            .clocks
+            .at_most(&site("dr"), Span::MAX)
+            .is_unbounded()
+    );
+}
+
+#[test]
 fn a_groups_skew_is_reported() {
     let file = orders();
     let mut observed = dead_prod(&file);
