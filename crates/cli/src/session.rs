@@ -1,7 +1,7 @@
 //! A system on the operator's desk: what is observed of it, the move that is asked for, and its execution under the lock.
 //! Must not know how anything is printed beyond handing it to `show` and `progress`.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use mainstay_control::{
     Desk,
@@ -11,7 +11,9 @@ use mainstay_control::{
     state::{ProposalState, RunRow},
 };
 use mainstay_engine::{Approval, Event, RunPhase};
-use mainstay_model::{MoveMode, RunId, Runbook, Scenario, Span};
+use mainstay_model::{
+    ComponentId, EpochPlan, MoveMode, Phase, RunId, Runbook, Scenario, SiteId, Span,
+};
 use mainstay_planner::{Code, Divergence, Planned, Refusals, Request, Target};
 
 use crate::{
@@ -292,12 +294,22 @@ pub(crate) fn is_over(phase: RunPhase) -> bool {
     )
 }
 
-/// What a person agreed to: the steps without what only time changes.
-fn outline(planned: &Planned) -> Vec<(mainstay_model::Phase, String, mainstay_model::SiteId)> {
+/// What a person agreed to: without what only time changes.
+#[derive(PartialEq, Eq)]
+struct Outline<'a> {
+    /// Whoever moved a store meanwhile gave it another epoch.
+    epochs: &'a BTreeMap<ComponentId, EpochPlan>,
+    steps: Vec<(Phase, String, &'a SiteId)>,
+}
+
+fn outline(planned: &Planned) -> Outline<'_> {
     let steps = planned.runbook.steps.iter();
-    steps
-        .map(|step| (step.phase, step.title(), step.at.clone()))
-        .collect()
+    Outline {
+        epochs: &planned.runbook.epochs,
+        steps: steps
+            .map(|step| (step.phase, step.title(), &step.at))
+            .collect(),
+    }
 }
 
 fn refused(which: Which, refusals: &Refusals) -> Failure {
