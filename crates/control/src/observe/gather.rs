@@ -40,6 +40,13 @@ pub struct Gathered {
 
 type Samples = BTreeMap<Scope, Sample>;
 
+/// What one agent saw.
+struct Looked {
+    site: SiteId,
+    ahead: Span,
+    samples: Vec<(Scope, Sample)>,
+}
+
 /// Looks at everything. Silent sites cost at most a few seconds, all of them together. What was seen of stores and
 /// fences is remembered.
 pub async fn gather(desk: &Desk) -> Result<Gathered, StateError> {
@@ -55,7 +62,12 @@ pub async fn gather(desk: &Desk) -> Result<Gathered, StateError> {
     let looks = looks.map(|(site, agent)| async move {
         let asked = clock::now();
         let samples = look(agent, scopes::of_site(plan, site)).await;
-        (site.clone(), ahead(asked, &samples), samples)
+        let ahead = ahead(asked, &samples);
+        Looked {
+            site: site.clone(),
+            ahead,
+            samples,
+        }
     });
     let control = control_site(plan, &answering);
     let control = control.and_then(|site| Some((site.clone(), desk.agent(site)?.clone())));
@@ -63,7 +75,7 @@ pub async fn gather(desk: &Desk) -> Result<Gathered, StateError> {
 
     let mut observed = Observed::at(clock::now());
     observed.clocks = clocks(&looked);
-    let samples = looked.into_iter().flat_map(|(_, _, samples)| samples);
+    let samples = looked.into_iter().flat_map(|one| one.samples);
     let samples: Samples = samples.chain(beside).collect();
     observed.placement.clone_from(&known.placement);
     observed.measured.clone_from(&known.measured);
@@ -112,9 +124,9 @@ fn ahead(asked: Timestamp, samples: &[(Scope, Sample)]) -> Span {
 }
 
 /// What the loss bound must add for them: clocks that run as far apart as leases allow for.
-fn clocks(looked: &[(SiteId, Span, Vec<(Scope, Sample)>)]) -> Clocks {
+fn clocks(looked: &[Looked]) -> Clocks {
     let drift = Drift::default();
-    let ahead = looked.iter().map(|(site, ahead, _)| (site.clone(), *ahead));
+    let ahead = looked.iter().map(|one| (one.site.clone(), one.ahead));
     Clocks {
         ahead: ahead.collect(),
         per_mille: drift.per_mille,
