@@ -8,6 +8,7 @@ use std::{
     os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use mainstay_driver::Drivers;
@@ -34,6 +35,9 @@ use crate::client::AgentClient;
 
 /// The longest path that a Unix socket can have, in bytes.
 const SOCKET_LENGTH: usize = 107;
+
+/// How long an agent waits for one that is dying.
+const DEATH: Duration = Duration::from_secs(3);
 
 /// What an agent is started with.
 #[derive(Debug, Clone)]
@@ -86,7 +90,7 @@ impl Agent {
         if !options.plan.sites.contains_key(&options.site) {
             return Err(AgentError::UnknownSite(options.site));
         }
-        let lock = lock(&options)?;
+        let lock = lock(&options).await?;
         let ledger = Arc::new(Ledger::open(&options.folder.join("agent.db"))?);
         let fencer = Arc::new(Fencer {
             site: options.site.clone(),
@@ -165,30 +169,37 @@ impl Drop for Agent {
     }
 }
 
-/// One agent for each folder: whoever holds the lock may replace the socket.
-fn lock(options: &Options) -> Result<File, AgentError> {
-    let folder = |source| AgentError::Folder {
+/// One agent for each folder: whoever holds the lock may replace the socket. One that was just killed holds it until
+/// the kernel has ended its last thread.
+async fn lock(options: &Options) -> Result<File, AgentError> {
+    let path = options.folder.join("agent.lock");
+    let file = lock_file(&options.folder, &path).map_err(|source| AgentError::Folder {
         path: options.folder.clone(),
         source,
-    };
+    })?;
+    let deadline = tokio::time::Instant::now() + DEATH;
+    while rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+        if tokio::time::Instant::now() > deadline {
+            return Err(AgentError::AlreadyRunning {
+                site: options.site.clone(),
+                path,
+            });
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    Ok(file)
+}
+
+fn lock_file(folder: &Path, path: &Path) -> std::io::Result<File> {
     let mut builder = std::fs::DirBuilder::new();
     builder.recursive(true).mode(0o700);
-    builder.create(&options.folder).map_err(folder)?;
-    let path = options.folder.join("agent.lock");
-    let file = OpenOptions::new()
+    builder.create(folder)?;
+    OpenOptions::new()
         .create(true)
         .truncate(false)
         .write(true)
         .mode(0o600)
-        .open(&path)
-        .map_err(folder)?;
-    rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|_| {
-        AgentError::AlreadyRunning {
-            site: options.site.clone(),
-            path,
-        }
-    })?;
-    Ok(file)
+        .open(path)
 }
 
 async fn listen(
