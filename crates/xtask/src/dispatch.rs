@@ -38,12 +38,14 @@ pub(crate) const SIM: Part = Part {
     kind: "bin",
     name: "mainstay-sim",
 };
-/// The crash test with real processes.
-pub(crate) const CRASH: Part = Part {
+/// The tests with real processes, the crash test among them.
+pub(crate) const DEMO: Part = Part {
     package: "mainstay-cli",
     kind: "test",
-    name: "crash",
+    name: "demo",
 };
+/// The crash test's name in there.
+pub(crate) const CRASH: &str = "crash::kills_at_random_moments_of_real_moves";
 
 impl Part {
     /// Whether the workspace builds it.
@@ -68,7 +70,7 @@ pub(crate) fn sim(root: &Path, rest: &[String]) -> Result<ExitCode, Error> {
 
 /// `cargo xtask crash --kills N`.
 pub(crate) fn crash(root: &Path, kills: u32) -> Result<ExitCode, Error> {
-    run(root, CRASH, &mut crash_command(root, kills))
+    run(root, DEMO, &mut crash_command(root, kills))
 }
 
 /// The simulator, with its planted bugs built in only when they are asked for.
@@ -81,11 +83,13 @@ pub(crate) fn crash_command(root: &Path, kills: u32) -> Command {
     let mut command = cargo(root, "test");
     command.args([
         "-p",
-        CRASH.package,
+        DEMO.package,
         "--test",
-        CRASH.name,
+        DEMO.name,
         "--",
         "--nocapture",
+        "--exact",
+        CRASH,
     ]);
     command.env(CRASH_KILLS, kills.to_string());
     command

@@ -6,7 +6,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     hash::{BuildHasher as _, Hasher as _},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use mainstay_control::{
@@ -26,27 +26,54 @@ use crate::support::Stage;
 /// A move that needs more attempts than this does not get anywhere.
 const ATTEMPTS: u32 = 40;
 
+/// A move waits so long at most between two kills, in milliseconds.
+const PAUSE: u32 = 700;
+
+/// What was done to whom.
+#[derive(Debug, Default)]
+struct Toll {
+    movers: u32,
+    agents: u32,
+    /// Moves and ways back to protection that were carried to their ends.
+    moves: u32,
+    retreats: u32,
+    /// The most kills within one of them.
+    most: u32,
+}
+
+impl Toll {
+    fn kills(&self) -> u32 {
+        self.movers + self.agents
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "a mover that dies in a salvage asks a person what became of it: the agent's journal is not asked yet"]
 async fn kills_at_random_moments_of_real_moves() {
     let kills: u32 = std::env::var("MAINSTAY_CRASH_KILLS").map_or(20, |text| text.parse().unwrap());
+    let began = Instant::now();
     let mut stage = Stage::up().await;
-    let mut left = kills;
+    let mut toll = Toll::default();
     let mut home = Site::Prod;
-    while left > 0 {
+    while toll.kills() < kills {
         let to = other(home);
         // Several kills in each move, and now and then one in the way back to protection.
-        let some = left.min(1 + below(4));
+        let some = 2 + below(4);
         let move_to = ["switchover", "--to", to.name(), "--yes"];
-        let (end, used) = moved(&mut stage, &move_to, some).await;
-        left -= used;
-        if end == End::There {
+        if moved(
+            &mut stage,
+            &move_to,
+            some.min(kills - toll.kills()),
+            &mut toll,
+        )
+        .await
+            == End::There
+        {
             home = to;
         }
         stage.serves(home).await;
         let protect = ["reprotect", other(home).name(), "--yes"];
-        let (_, used) = moved(&mut stage, &protect, left.min(below(2))).await;
-        left -= used;
+        let some = below(3).min(kills - toll.kills());
+        moved(&mut stage, &protect, some, &mut toll).await;
         stage.well().await;
         stage.nothing_lost(home).await;
     }
@@ -59,10 +86,21 @@ async fn kills_at_random_moments_of_real_moves() {
         .unwrap();
     load.process.kill();
     tokio::time::sleep(Duration::from_secs(2)).await;
-    stage.nothing_lost(home).await;
+    let acknowledged = stage.nothing_lost(home).await;
     one_writer_at_a_time(&stage, home).await;
     schedulers_took_turns(&stage);
-    nothing_was_done_twice(&stage).await;
+    let orders = nothing_was_done_twice(&stage).await;
+    say(&format!(
+        "{} kills ({} of movers, {} of agents, at most {} in one move) in {} moves ({} retreated) and {} s: \
+         0 of {acknowledged} acknowledged writes lost, 0 of {orders} orders done twice",
+        toll.kills(),
+        toll.movers,
+        toll.agents,
+        toll.most,
+        toll.moves,
+        toll.retreats,
+        began.elapsed().as_secs(),
+    ));
 }
 
 fn other(site: Site) -> Site {
@@ -88,51 +126,76 @@ enum End {
     Retreated,
 }
 
-/// Carries a move to its end through at most so many kills; says how it ended and how many really hit somebody.
-async fn moved(stage: &mut Stage, verb: &[&str], kills: u32) -> (End, u32) {
-    let mut used = 0;
+/// Carries a move to its end through at most so many kills; says how it ended.
+async fn moved(stage: &mut Stage, verb: &[&str], kills: u32, toll: &mut Toll) -> End {
+    let before = toll.kills();
     let mut mover = stage.world.start_verb(verb).unwrap();
     for attempt in 0..ATTEMPTS {
-        if used < kills {
-            tokio::time::sleep(Duration::from_millis(u64::from(20 + below(900)))).await;
-            used += kill_somebody(stage, &mover).await;
+        while toll.kills() < before + kills {
+            tokio::time::sleep(Duration::from_millis(u64::from(20 + below(PAUSE)))).await;
+            match kill_somebody(stage, &mover).await {
+                Some(Victim::Agent) => toll.agents += 1,
+                Some(Victim::Mover) => {
+                    toll.movers += 1;
+                    break;
+                }
+                None => break,
+            }
         }
         let answer = mover.end().await.unwrap();
         let runs = stage.done(&["run", "list"]).await.value;
         let phase = runs[0]["phase"].as_str().unwrap_or("none").to_owned();
         let newest = runs[0]["run"].as_str().unwrap_or_default().to_owned();
         say(&format!(
-            "{} {attempt}: exit {:?}, run {newest} {phase}",
-            verb[0], answer.exit
+            "{} {attempt}: exit {:?}, run {newest} {phase} {}",
+            verb[0],
+            answer.exit,
+            answer.words.lines().next().unwrap_or_default(),
         ));
         let ours = runs[0]["mode"] == verb[0];
-        match phase.as_str() {
-            "succeeded" if ours => return (End::There, used),
-            "retreated" if ours => return (End::Retreated, used),
-            // Left in the middle.
-            _ if ours => mover = stage.world.start_verb(&["run", "resume", &newest]).unwrap(),
-            // Killed before its run was written down.
-            _ => mover = stage.world.start_verb(verb).unwrap(),
+        if ours && matches!(phase.as_str(), "succeeded" | "retreated") {
+            toll.moves += 1;
+            toll.most = toll.most.max(toll.kills() - before);
+            if phase == "succeeded" {
+                return End::There;
+            }
+            toll.retreats += 1;
+            return End::Retreated;
         }
+        mover = if ours {
+            // Left in the middle.
+            stage.world.start_verb(&["run", "resume", &newest]).unwrap()
+        } else {
+            // Killed before its run was written down.
+            stage.world.start_verb(verb).unwrap()
+        };
     }
     panic!("{verb:?} got nowhere in {ATTEMPTS} attempts");
 }
 
-/// Mostly the mover, now and then an agent, which is started again soon, as a service manager would. How many were hit.
-async fn kill_somebody(stage: &mut Stage, mover: &Verb) -> u32 {
-    let victim = below(6);
-    let Some(site) = Site::ALL.get(victim as usize).copied() else {
-        let process = mover.process();
-        process.inspect(|process| process.kill());
-        return u32::from(process.is_some());
+enum Victim {
+    Mover,
+    Agent,
+}
+
+/// The mover or an agent, which is started again soon, as a service manager would. Nobody, once the mover is gone.
+async fn kill_somebody(stage: &mut Stage, mover: &Verb) -> Option<Victim> {
+    let process = mover.process()?;
+    let Some(site) = Site::ALL.get(below(6) as usize).copied() else {
+        process.kill();
+        return Some(Victim::Mover);
     };
     let mut parts = stage.world.started.iter();
     let agent = parts.find(|one| one.part == "agent" && one.site == Some(site));
-    agent.expect("every site has an agent").process.kill();
+    let agent = agent.expect("every site has an agent").process;
+    agent.kill();
+    while agent.lives() {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
     // What it supervised goes on meanwhile.
     tokio::time::sleep(Duration::from_millis(u64::from(below(300)))).await;
     stage.world.heal(site).await.unwrap();
-    1
+    Some(Victim::Agent)
 }
 
 /// Each epoch belongs to one site, and no write of an epoch is younger than one of the next.
@@ -165,8 +228,9 @@ fn schedulers_took_turns(stage: &Stage) {
     assert_eq!(overlaps(&lists.concat()), []);
 }
 
-/// By the agents' own journals: no step of a run was carried out to its end twice.
-async fn nothing_was_done_twice(stage: &Stage) {
+/// By the agents' own journals: no step of a run was carried out to its end twice. How many were.
+async fn nothing_was_done_twice(stage: &Stage) -> usize {
+    let mut all = 0;
     for site in Site::ALL {
         let socket = stage
             .world
@@ -195,11 +259,9 @@ async fn nothing_was_done_twice(stage: &Stage) {
                 }
             }
         }
-        say(&format!(
-            "{site}: {} orders were carried out, each once",
-            done.len()
-        ));
+        all += done.len();
     }
+    all
 }
 
 #[expect(

@@ -84,8 +84,8 @@ impl Stage {
         }
     }
 
-    /// Nothing that was acknowledged is missing at a site.
-    pub(crate) async fn nothing_lost(&self, site: Site) {
+    /// Nothing that was acknowledged is missing at a site; how much that was.
+    pub(crate) async fn nothing_lost(&self, site: Site) -> u64 {
         let database = self.world.database_url(site).unwrap();
         let files = self.world.files(site);
         let found = audit(&self.world.acks(), Window::ALWAYS, &database, &files)
@@ -93,6 +93,7 @@ impl Stage {
             .unwrap();
         assert!(found.acknowledged > 0);
         assert_eq!(found.lost, [], "of {}", found.acknowledged);
+        found.acknowledged
     }
 }
 

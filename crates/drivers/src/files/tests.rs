@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use mainstay_driver::{ActError, Driver as _};
+use mainstay_driver::{ActError, Driver as _, Progress};
 use mainstay_model::{
     Access, Class, Copy, CopyDeletes, Epoch, Goal, Kind as _, Op, Output, PlanFile, Predicate,
     Span, StoreFacts, Tri, Wanted, standard_holds,
@@ -20,7 +20,9 @@ use serde_json::json;
 use super::{FilesDriver, FilesKind, NAME};
 use crate::shared::{
     now,
-    testing::{act, code, conforms, declared, facts, fenced, home, order, plan, scope, site},
+    testing::{
+        act, code, conforms, declared, facts, fenced, home, order, plan, recall, scope, site,
+    },
 };
 
 /// Two sites on one disk.
@@ -381,8 +383,20 @@ async fn salvage_keeps_what_the_owner_lacks() {
     world.act("a", Op::Fence(Epoch(2))).await.unwrap();
     world.assert("a", Predicate::FencedBelow(Epoch(2))).await;
     let salvage = Op::Salvage { owner: site("b") };
+    let recalled = recall(&world.driver("a"), NAME, "a", salvage.clone()).await;
+    assert!(
+        matches!(recalled, Err(ActError::NotDone(_))),
+        "{recalled:?}"
+    );
     let first = world.act("a", salvage.clone()).await.unwrap();
-    assert_eq!(world.act("a", salvage).await.unwrap(), first);
+    assert_eq!(world.act("a", salvage.clone()).await.unwrap(), first);
+    let recalled = recall(&world.driver("a"), NAME, "a", salvage).await;
+    assert_eq!(recalled, Ok(Progress::Done(first.clone())));
+    let recalled = recall(&world.driver("a"), NAME, "a", Op::Seal(Epoch(1))).await;
+    assert!(
+        matches!(recalled, Err(ActError::Unknown(_))),
+        "{recalled:?}"
+    );
     let folder = Path::new(&first.values["salvage"]);
     let saved = |path: &str| fs::read_to_string(folder.join("files").join(path)).unwrap();
     assert_eq!(saved("t09/deep/only-a"), "only a");

@@ -197,6 +197,16 @@ pub(crate) async fn act(
     }
 }
 
+/// What became of an order, as whoever comes after the one that carried it out asks.
+pub(crate) async fn recall(
+    driver: &dyn Driver,
+    kind: &str,
+    at: &str,
+    op: Op,
+) -> Result<Progress, ActError> {
+    driver.recall(&order(kind, at, op)).await
+}
+
 /// What is seen of the component; panics if it cannot be seen.
 pub(crate) async fn facts(driver: &dyn Driver, kind: &str, at: &str) -> Facts {
     let sample: Sample = driver.observe(&scope(kind, at)).await;

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use mainstay_driver::Driver as _;
+use mainstay_driver::{ActError, Driver as _, Progress};
 use mainstay_model::{
     Access, Class, Epoch, Goal, Op, PlanFile, Position, Predicate, Sample, Span, StoreFacts, Tri,
     Wanted, standard_holds,
@@ -17,7 +17,9 @@ use sha2::Digest as _;
 use super::{NAME, SqliteDriver, SqliteKind};
 use crate::shared::{
     now,
-    testing::{act, code, conforms, declared, facts, fenced, home, order, plan, scope, site},
+    testing::{
+        act, code, conforms, declared, facts, fenced, home, order, plan, recall, scope, site,
+    },
 };
 
 /// Two sites on one disk, the database of `a` initialised and with some rows.
@@ -45,11 +47,7 @@ impl World {
         SqliteDriver::new(home(self.folder.path(), &self.plan, at))
     }
 
-    async fn act(
-        &self,
-        at: &str,
-        op: Op,
-    ) -> Result<mainstay_model::Output, mainstay_driver::ActError> {
+    async fn act(&self, at: &str, op: Op) -> Result<mainstay_model::Output, ActError> {
         act(&self.driver(at), NAME, at, op).await
     }
 
@@ -469,8 +467,20 @@ async fn salvage_keeps_what_the_owner_lacks() {
         Tri::Holds
     );
     let salvage = Op::Salvage { owner: site("b") };
+    let recalled = recall(&world.driver("a"), NAME, "a", salvage.clone()).await;
+    assert!(
+        matches!(recalled, Err(ActError::NotDone(_))),
+        "{recalled:?}"
+    );
     let first = world.act("a", salvage.clone()).await.unwrap();
-    assert_eq!(world.act("a", salvage).await.unwrap(), first);
+    assert_eq!(world.act("a", salvage.clone()).await.unwrap(), first);
+    let recalled = recall(&world.driver("a"), NAME, "a", salvage).await;
+    assert_eq!(recalled, Ok(Progress::Done(first.clone())));
+    let recalled = recall(&world.driver("a"), NAME, "a", Op::Seal(Epoch(1))).await;
+    assert!(
+        matches!(recalled, Err(ActError::Unknown(_))),
+        "{recalled:?}"
+    );
     assert_eq!(first.values["rows"], "1");
     let folder = PathBuf::from(&first.values["salvage"]);
     let rows = std::fs::read_to_string(folder.join("rows.jsonl")).unwrap();
