@@ -9,7 +9,7 @@ use std::{
         mpsc,
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rusqlite::{Connection, hooks::Wal};
@@ -97,6 +97,7 @@ pub struct Db {
     reader: Mutex<Connection>,
     stats: Arc<Stats>,
     thread: Option<thread::JoinHandle<()>>,
+    checkpoints: Option<thread::JoinHandle<()>>,
 }
 
 impl Db {
@@ -125,13 +126,14 @@ impl Db {
             slow,
         }
         .start(jobs)?;
-        start_checkpoints(path, fulls, Arc::clone(&stats))?;
+        let checkpoints = start_checkpoints(path, fulls, Arc::clone(&stats))?;
         Ok(Self {
             path: path.to_path_buf(),
             queue: Some(queue),
             reader: Mutex::new(reader),
             stats,
             thread: Some(thread),
+            checkpoints: Some(checkpoints),
         })
     }
 
@@ -201,6 +203,10 @@ impl Drop for Db {
         if let Some(thread) = self.thread.take() {
             // The thread ends when its queue does; a panic in it was reported where it happened.
             let _ = thread.join();
+        }
+        if let Some(checkpoints) = self.checkpoints.take() {
+            // It ends with the writer. Until then it holds the file, and nobody after us finds it whole.
+            let _ = checkpoints.join();
         }
     }
 }
@@ -285,24 +291,26 @@ fn start_checkpoints(
     path: &Path,
     fulls: mpsc::Receiver<()>,
     stats: Arc<Stats>,
-) -> Result<(), DbError> {
+) -> Result<thread::JoinHandle<()>, DbError> {
     let connection = open::connect(path)?;
     let work = move || {
+        let mut last: Option<Instant> = None;
         while fulls.recv().is_ok() {
+            // The log is asked for again and again while it is full; one answer is enough for a while.
+            if last.is_some_and(|last| last.elapsed() < CHECKPOINT_PAUSE) {
+                continue;
+            }
             // A reader in the way makes it partial; the next one goes on from there.
             let done = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
             if done.is_ok() {
                 stats.syncs.fetch_add(2, Ordering::Relaxed);
             }
-            thread::sleep(CHECKPOINT_PAUSE);
+            last = Some(Instant::now());
         }
     };
     let started = thread::Builder::new().name("sqlite-checkpoint".to_owned());
-    started
-        .spawn(work)
-        .map(|_| ())
-        .map_err(|source| DbError::Io {
-            path: path.to_path_buf(),
-            source,
-        })
+    started.spawn(work).map_err(|source| DbError::Io {
+        path: path.to_path_buf(),
+        source,
+    })
 }
