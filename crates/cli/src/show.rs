@@ -29,6 +29,7 @@ fn forecast(planned: &Planned, out: &Output) {
     if planned.runbook.mode == MoveMode::Reprotect {
         // Nobody is waiting for a service meanwhile, and nothing is given up: no objective is at stake.
         out.line(format!("takes about {} ({guessed})", clock(forecast.rto)));
+        left_behind(planned, out);
     } else {
         let (objective, verdict) = (forecast.rto_objective, forecast.rto_verdict);
         let rto = against(forecast.rto, objective, verdict, out);
@@ -41,6 +42,24 @@ fn forecast(planned: &Planned, out: &Output) {
         "proven safe for every order of its {} steps",
         planned.runbook.steps.len()
     ));
+}
+
+/// What becomes of what only the site has that is made a copy again.
+fn left_behind(planned: &Planned, out: &Output) {
+    let hash = planned
+        .left_behind
+        .as_ref()
+        .and_then(|left| left.hash.as_ref());
+    match (&planned.runbook.discards, hash) {
+        (Some(discards), _) => {
+            let text = format!("gives up for good what only that site has ({discards})");
+            out.line(out.paint(Tone::Bad, &text));
+        }
+        (None, Some(hash)) => out.line(format!(
+            "saves first what only that site has; to give that up instead: --discard-divergence {hash}"
+        )),
+        (None, None) => out.line("saves first what only that site has"),
+    }
 }
 
 /// A forecast value against its objective.

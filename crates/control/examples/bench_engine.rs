@@ -149,6 +149,7 @@ fn runbook(steps: u32, kind: &KindName, site: &SiteId) -> Result<Runbook, Failur
         epochs: BTreeMap::new(),
         loss: None,
         acceptance: None,
+        discards: None,
         on_failure: OnFailure::Hold,
         estimate: Span::ZERO,
         steps: steps?,

@@ -3,6 +3,7 @@
 
 mod bugs;
 mod build;
+mod divergence;
 mod estimate;
 mod gate;
 mod graph;
@@ -18,6 +19,7 @@ mod target;
 mod topology;
 
 pub use bugs::{ALL_BUGS, Bugs};
+pub use divergence::LeftBehind;
 pub use estimate::{Forecast, Verdict, forecast};
 pub use loss::{accept, loss_bound};
 pub use observed::{

@@ -10,9 +10,10 @@ use mainstay_model::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Code, Forecast, Observed, Placement, Proof, Race, Refusal, Refusals, Request,
+    Code, Divergence, Forecast, LeftBehind, Observed, Placement, Proof, Race, Refusal, Refusals,
+    Request,
     build::{Build, control_site},
-    estimate, gate, loss, prove,
+    divergence, estimate, gate, loss, prove,
     target::{self, Moves, RouteMove, active},
     topology::Topology,
 };
@@ -28,6 +29,8 @@ pub struct Planned {
     pub proof: Proof,
     /// What is not as it should be and does not stop the move.
     pub warnings: Vec<Refusal>,
+    /// For a reprotect: what only that site has. It is saved, unless it is given up by its hash.
+    pub left_behind: Option<LeftBehind>,
 }
 
 /// Computes the runbook that leads from what is observed to what is requested.
@@ -73,6 +76,7 @@ struct Draft {
     steps: Vec<Step>,
     loss: Option<LossBound>,
     warnings: Vec<Refusal>,
+    left_behind: Option<LeftBehind>,
 }
 
 impl World<'_> {
@@ -99,13 +103,18 @@ impl World<'_> {
             moves,
             loss,
             warnings: found.warnings,
+            left_behind: None,
         })
     }
 
     fn reprotect(&self, request: &Request) -> Result<Draft, Refusals> {
         let (file, observed) = (self.file, self.observed);
         let (site, moves) = target::reprotected(file, observed, request).map_err(refuse)?;
-        let refusals = gate::check_reprotect(observed, &site, &moves);
+        let mut refusals = gate::check_reprotect(observed, &site, &moves);
+        let left_behind = divergence::left_behind(observed, &site, &moves);
+        if refusals.is_empty() {
+            refusals.extend(divergence::check(&request.divergence, &site, &left_behind));
+        }
         if !refusals.is_empty() {
             return Err(refuse(refusals));
         }
@@ -116,6 +125,7 @@ impl World<'_> {
             moves,
             loss: None,
             warnings: Vec::new(),
+            left_behind: Some(left_behind),
         })
     }
 
@@ -131,6 +141,7 @@ impl World<'_> {
             mut steps,
             loss,
             warnings,
+            left_behind,
         } = draft;
         let measured = estimate::apply_measured(&mut steps, self.observed);
         let (estimate, _) = estimate::critical_path(&steps);
@@ -146,6 +157,10 @@ impl World<'_> {
                 .collect(),
             before: with_routes(&moves.routes, moves.before, |route| &route.before),
             target: with_routes(&moves.routes, moves.after, |route| &route.after),
+            discards: match &request.divergence {
+                Divergence::Discard { hash } => Some(hash.clone()),
+                Divergence::Salvage => None,
+            },
             acceptance: request.acceptance.clone().filter(|_| loss.is_some()),
             loss,
             on_failure: match request.mode {
@@ -165,6 +180,7 @@ impl World<'_> {
             proof,
             runbook,
             warnings,
+            left_behind,
         })
     }
 }

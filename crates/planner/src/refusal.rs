@@ -76,6 +76,8 @@ codes! {
     NothingToReprotect = "MS2020": "a reprotect makes a site that was left a copy again";
     /// Two steps could race.
     UnsafePlan = "MS2021": "a runbook is proven safe for every order that its edges allow";
+    /// What is to be given up is not what was shown.
+    NotWhatWasShown = "MS2022": "what only one site has is given up by the hash that was shown for it";
 }
 
 impl fmt::Display for Code {

@@ -74,6 +74,7 @@ fn runbook() -> Runbook {
         epochs: BTreeMap::new(),
         loss: None,
         acceptance: None,
+        discards: None,
         on_failure: OnFailure::Retreat,
         estimate: Span::from_secs(8),
         steps,

@@ -73,6 +73,11 @@ async fn refusals_a_broken_site_a_second_mover_and_a_returned_site() {
     assert_eq!(dr["standing"], "quarantined");
     let refused = stage.verb(&["switchover", "--to", "dr", "--yes"]).await;
     assert_eq!(refused.exit, Some(3), "{}", refused.why());
+
+    // What only it has is given up by the hash that is shown for it, and by no other word.
+    let guessed = ["reprotect", "dr", "--discard-divergence", "all", "--yes"];
+    let refused = stage.verb(&guessed).await;
+    assert_eq!(refused.exit, Some(3), "{}", refused.why());
     stage.done(&["reprotect", "dr", "--yes"]).await;
     stage.well().await;
 }

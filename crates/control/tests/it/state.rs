@@ -67,6 +67,7 @@ fn small_run(state: &State) -> (NewRun, Vec<Entry>) {
         epochs: BTreeMap::new(),
         loss: None,
         acceptance: None,
+        discards: None,
         on_failure: OnFailure::Retreat,
         estimate: Span::ZERO,
         steps: Vec::new(),

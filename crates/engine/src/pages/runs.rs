@@ -276,6 +276,7 @@ fn run(steps: Vec<Step>, on_failure: OnFailure, approval: Approval) -> Option<Ru
         epochs: BTreeMap::new(),
         loss: None,
         acceptance: None,
+        discards: None,
         on_failure,
         estimate: Span::ZERO,
         steps,

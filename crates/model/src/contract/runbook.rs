@@ -114,6 +114,10 @@ pub struct Runbook {
     pub loss: Option<LossBound>,
     /// For a failover: who accepted that.
     pub acceptance: Option<Acceptance>,
+    /// For a reprotect that gives up what only that site has: the hash of what was shown. Runbooks of before this
+    /// field do not have it, and keep their hash.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub discards: Option<String>,
     /// What happens when a required step fails before commit.
     pub on_failure: OnFailure,
     /// The longest chain of expected step times.

@@ -395,6 +395,46 @@ fn only_what_was_left_is_reprotected() {
     );
 }
 
+#[test]
+fn i23_only_what_was_shown_is_given_up() {
+    let file = orders();
+    let mut observed = all_at(&file, "dr");
+    for store in observed.stores.values_mut() {
+        store.protection = Protection::NotProtected;
+    }
+    observed.sites.get_mut("prod").unwrap().standing = SiteStanding::Quarantined;
+    let discard = |hash: &str| Request {
+        divergence: Divergence::Discard {
+            hash: hash.to_owned(),
+        },
+        ..Request::reprotect(site("prod"))
+    };
+    let saves = planned(&file, &observed, &Request::reprotect(site("prod")));
+    let hash = saves.left_behind.unwrap().hash.unwrap();
+    assert_eq!(saves.runbook.discards, None);
+    let gives_up = planned(&file, &observed, &discard(&hash));
+    assert_eq!(gives_up.runbook.discards.as_ref(), Some(&hash));
+    let guessed = refuses(Code::NotWhatWasShown, &file, &observed, &discard("yes"));
+    assert_eq!(
+        guessed.flag.as_deref(),
+        Some("mainstay plan reprotect --to prod")
+    );
+    // Something was written there since it was shown.
+    let mut later = observed.clone();
+    let mut facts = store_facts(Access::Sealed, "prod", 3);
+    facts.position = Some(Position::Counter(8));
+    let at = &mut later.stores.get_mut("ledger").unwrap().at;
+    at.insert(site("prod"), sample("prod", facts.clone()));
+    refuses(Code::NotWhatWasShown, &file, &later, &discard(&hash));
+    // Nobody can see what is there.
+    facts.position = None;
+    let at = &mut later.stores.get_mut("ledger").unwrap().at;
+    at.insert(site("prod"), sample("prod", facts));
+    let blind = planned(&file, &later, &Request::reprotect(site("prod")));
+    assert_eq!(blind.left_behind.unwrap().hash, None);
+    refuses(Code::NotWhatWasShown, &file, &later, &discard(&hash));
+}
+
 struct Unstoppable;
 
 impl Kind for Unstoppable {

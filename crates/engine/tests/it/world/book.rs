@@ -89,6 +89,7 @@ pub fn runbook(steps: Vec<Step>, on_failure: OnFailure) -> Runbook {
         epochs: BTreeMap::new(),
         loss: None,
         acceptance: None,
+        discards: None,
         on_failure,
         estimate: Span::ZERO,
         steps,
