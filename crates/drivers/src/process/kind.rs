@@ -58,12 +58,12 @@ impl Kind for ProcessKind {
 
     fn lower(&self, declared: &Declared, phase: Phase, mv: &Move) -> Vec<Draft> {
         if phase == Phase::Reconcile {
-            let declares = |option: &str| {
+            let has = |option: &str| {
                 let at = declared.at.get(&mv.site);
                 at.is_some_and(|at| at.get(option).is_some())
             };
             // A program that has to run to be asked only serves where it runs already.
-            return match (declares("reconcile"), declares("verify")) {
+            return match (has("reconcile"), has("verify")) {
                 (true, _) => standard_lower(declared, phase, mv),
                 (false, true) => standard_lower(declared, Phase::Verify, mv),
                 (false, false) => Vec::new(),
