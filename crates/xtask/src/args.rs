@@ -54,6 +54,8 @@ pub(crate) enum Bench {
     Engine,
     /// Planning time and memory by number of components
     Planner,
+    /// Backups and restores, beside restic and rustic where they are installed
+    Backup,
 }
 
 /// Whether `test` may install packages.

@@ -32,6 +32,12 @@ const BENCH_PLANNER: Part = Part {
     kind: "example",
     name: "bench_planner",
 };
+/// Backups and restores, beside restic and rustic where they are installed.
+const BENCH_BACKUP: Part = Part {
+    package: "mainstay-backup",
+    kind: "example",
+    name: "bench_backup",
+};
 /// The simulator.
 pub(crate) const SIM: Part = Part {
     package: "mainstay-sim",
@@ -59,6 +65,7 @@ pub(crate) fn bench(root: &Path, what: Bench, rest: &[String]) -> Result<ExitCod
     let part = match what {
         Bench::Engine => BENCH_ENGINE,
         Bench::Planner => BENCH_PLANNER,
+        Bench::Backup => BENCH_BACKUP,
     };
     run(root, part, &mut release(root, part, rest))
 }

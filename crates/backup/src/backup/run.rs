@@ -240,7 +240,8 @@ fn read_all<S: Source>(
         let all: Vec<_> = (0..threads).map(|_| scope.spawn(|| run.work())).collect();
         let done = all
             .into_iter()
-            .map(|one| one.join().unwrap_or(Err(Stopped)));
+            .map(|one| one.join())
+            .map(|one| one.unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
         done.collect::<Vec<_>>()
             .into_iter()
             .collect::<Result<(), Stopped>>()
