@@ -150,6 +150,16 @@ impl Folder {
         self.write(&path, &lines.join("\n"))
     }
 
+    /// Waits until everything below the folder is on disk. One sync of the file system takes a fraction of the time that
+    /// PostgreSQL's programs need to sync some thousand files one by one, so they are told to leave it to this.
+    pub(super) async fn sync(&self) -> io::Result<()> {
+        let path = self.path.clone();
+        let work = move || rustix::fs::syncfs(fs::File::open(path)?).map_err(io::Error::from);
+        tokio::task::spawn_blocking(work)
+            .await
+            .unwrap_or_else(|error| Err(io::Error::other(error)))
+    }
+
     /// Makes the next start a standby's, with what it needs to find and to be let in by the primary.
     pub(super) fn make_standby(&self, conninfo: &str, slot: &str) -> io::Result<()> {
         self.set("primary_conninfo", Some(conninfo))?;

@@ -199,7 +199,7 @@ impl Instance {
             source.login.conninfo(),
             source.login.database()
         );
-        let mut args = vec!["-D", &data, "--source-server", &to];
+        let mut args = vec!["-D", &data, "--no-sync", "--source-server", &to];
         let config = server
             .config
             .as_ref()
@@ -216,6 +216,7 @@ impl Instance {
             .restore_own(&self.state("own-files"))
             .map_err(|e| file_failed(&e))?;
         rewound?;
+        server.folder.sync().await.map_err(|e| file_failed(&e))?;
         self.follow(server, source, notes).await
     }
 
@@ -246,7 +247,7 @@ impl Instance {
         let (into, slot) = (new.display().to_string(), Self::slot(&self.home.site));
         let from = source.login.conninfo();
         let args = [
-            "-D", &into, "-X", "stream", "-c", "fast", "-S", &slot, "-d", &from, "-w",
+            "-D", &into, "-X", "stream", "-c", "fast", "-S", &slot, "-d", &from, "-w", "-N",
         ];
         let password = source.password.as_deref();
         server
@@ -268,6 +269,7 @@ impl Instance {
             .restore_own(&self.state("own-files"))
             .and_then(|()| self.settings_of_its_own(server))
             .map_err(folder_failed)?;
+        server.folder.sync().await.map_err(folder_failed)?;
         let output = self.follow(server, source, notes).await?;
         fs::remove_dir_all(&old)
             .or_else(gone)
