@@ -43,6 +43,9 @@ pub enum PartError {
     /// The database refused or could not be reached.
     #[error("use the database: {0}")]
     Database(String),
+    /// Programs that the chosen database needs are not on this machine.
+    #[error("find what the demo needs: {0}")]
+    Missing(String),
     /// An option's value makes no sense.
     #[error("use option {option}: {why}")]
     Option {
@@ -112,6 +115,7 @@ impl PartError {
             Self::File { .. } => "demo-file",
             Self::Content { .. } => "demo-content",
             Self::Database(_) => "demo-database",
+            Self::Missing(_) => "demo-missing",
             Self::Option { .. } => "demo-option",
             Self::HttpClient(_) => "demo-http-client",
             Self::Start { .. } => "demo-start",

@@ -70,7 +70,13 @@ struct At {
 /// A failure in the demo's own words.
 #[expect(clippy::needless_pass_by_value, reason = "handed to `map_err`")]
 pub(crate) fn failed(error: PartError) -> Failure {
-    Failure::new(error.code(), format!("failed to {error}"))
+    let failure = Failure::new(error.code(), format!("failed to {error}"));
+    match error {
+        PartError::Missing(_) => failure.next(
+            "install PostgreSQL (Debian: `apt-get install postgresql`), or play on SQLite: leave `--database` out",
+        ),
+        _ => failure,
+    }
 }
 
 pub(crate) async fn run(args: DemoArgs, _: &Global, out: &Output) -> Result<Exit, Failure> {

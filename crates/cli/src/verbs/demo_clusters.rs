@@ -17,7 +17,14 @@ pub(crate) struct Clusters;
 #[async_trait(?Send)]
 impl world::Clusters for Clusters {
     async fn available(&self) -> Result<(), PartError> {
-        cluster::available().await.map_err(failed)
+        let available = cluster::available().await;
+        available.map_err(|cause| {
+            PartError::Missing(match cause.code.as_str() {
+                // Its advice is for plan files.
+                "postgres-programs-missing" => "PostgreSQL's programs were not found".to_owned(),
+                _ => cause.what,
+            })
+        })
     }
 
     async fn make(&self, world: &World) -> Result<(), PartError> {

@@ -51,7 +51,7 @@ enum End {
 }
 
 pub(crate) async fn run(args: PlayArgs, out: &Output) -> Result<Exit, Failure> {
-    let (dir, temporary) = folder(&args)?;
+    let (dir, made) = folder(&args)?;
     let options = Options {
         dir: dir.clone(),
         program: program()?,
@@ -72,11 +72,13 @@ pub(crate) async fn run(args: PlayArgs, out: &Output) -> Result<Exit, Failure> {
         world.down().map_err(failed)?;
     }
     match played {
-        Err(error) => {
-            let logs = dir.join("logs");
-            Err(failed(error).next(format!("read the logs in {}", logs.display())))
+        Err(error) => Err(broken(error, &dir, made)),
+        Ok(End::Interrupted) if args.keep => {
+            out.line(format!("interrupted; the world in {} goes on", dir.display()));
+            Ok(Exit::Interrupted)
         }
         Ok(End::Interrupted) => {
+            made.forget(&dir);
             out.line("interrupted; all stopped");
             Ok(Exit::Interrupted)
         }
@@ -86,7 +88,7 @@ pub(crate) async fn run(args: PlayArgs, out: &Output) -> Result<Exit, Failure> {
                 "the whole took {:.0} s",
                 began.elapsed().as_secs_f64()
             ));
-            if temporary && !args.keep && exit == Exit::Done {
+            if made == Made::Ours && !args.keep && exit == Exit::Done {
                 tidy(&dir);
             }
             Ok(exit)
@@ -94,14 +96,41 @@ pub(crate) async fn run(args: PlayArgs, out: &Output) -> Result<Exit, Failure> {
     }
 }
 
-/// The world's folder, and whether it is one of our own making.
-fn folder(args: &PlayArgs) -> Result<(PathBuf, bool), Failure> {
+/// Whose folder the world is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Made {
+    /// A new one, for this play.
+    Ours,
+    /// One that the user named.
+    Theirs,
+}
+
+impl Made {
+    /// Removes a folder of our own.
+    fn forget(self, dir: &Path) {
+        if self == Self::Ours {
+            let _ = std::fs::remove_dir_all(dir);
+        }
+    }
+}
+
+/// What went wrong, and where to read on if there is something to read.
+fn broken(error: PartError, dir: &Path, made: Made) -> Failure {
+    let (failure, logs) = (failed(error), dir.join("logs"));
+    if logs.exists() {
+        return failure.next(format!("read the logs in {}", logs.display()));
+    }
+    made.forget(dir);
+    failure
+}
+
+fn folder(args: &PlayArgs) -> Result<(PathBuf, Made), Failure> {
     if let Some(dir) = &args.dir {
-        return Ok((dir.clone(), false));
+        return Ok((dir.clone(), Made::Theirs));
     }
     let made = tempfile::Builder::new().prefix("mainstay-demo-").tempdir();
     let made = made.map_err(|error| Failure::bug("make a folder for the demo", error))?;
-    Ok((made.keep(), true))
+    Ok((made.keep(), Made::Ours))
 }
 
 async fn play(options: Options, say: &Teller<'_>) -> Result<Report, PartError> {

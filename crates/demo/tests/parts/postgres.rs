@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use mainstay_demo::load::{List, Window, audit};
-use mainstay_demo::order_service::{DatabaseUrl, init, stored_orders};
+use mainstay_demo::order_service::{
+    DatabaseUrl, ReconcileOptions, Skew, init, reconcile, stored_orders,
+};
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 use serde_json::json;
 use tokio_postgres::NoTls;
@@ -123,6 +125,7 @@ async fn the_same_service_on_postgresql() {
     run(&server.url, MARK).await;
     readiness(&running, None).await;
     writes_and_reads(&running).await;
+    records_what_is_lost(&site, &running).await;
 
     run(&server.url, "UPDATE mainstay.mark SET state = 'sealed'").await;
     let (status, body) = post(running.url("/orders"), &order("t01", "o2", "x")).await;
@@ -183,6 +186,23 @@ async fn writes_and_reads(running: &Running) {
         (&found["ok"], &found["orders"], &found["job_runs"]),
         (&json!(true), &json!(1), &json!(1))
     );
+}
+
+async fn records_what_is_lost(site: &Site, running: &Running) {
+    let options = ReconcileOptions {
+        site: "prod".to_owned(),
+        database: site.database.clone(),
+        files: site.files(),
+        lease: None,
+    };
+    fs::remove_dir_all(site.files().join("t01")).unwrap();
+    assert!(reconcile(options.clone(), Skew::Refused).await.is_err());
+    assert_eq!(get(running.url("/verify")).await.1["ok"], false);
+    let found = reconcile(options.clone(), Skew::Reported).await.unwrap();
+    assert_eq!(found.lost, ["t01/o1"]);
+    assert_eq!(get(running.url("/verify")).await.1["ok"], true);
+    let again = reconcile(options, Skew::Reported).await.unwrap();
+    assert_eq!((again.dangling, again.known_before), (0, 1));
 }
 
 fn empty_list(folder: &Path) -> PathBuf {
