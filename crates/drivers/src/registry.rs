@@ -36,6 +36,7 @@ pub fn kinds() -> Kinds {
 #[must_use]
 pub fn drivers(plan: Arc<PlanFile>, site: SiteId, place: Place) -> Drivers {
     let home = Home::new(plan, site, place);
+    let postgres = PostgresDriver::new(&home.plan, home.simple());
     Drivers::new()
         .with("dns", Arc::new(DnsDriver::new(&home.plan, home.simple())))
         .with(exec::NAME, Arc::new(exec::ExecDriver::new(home.clone())))
@@ -46,7 +47,7 @@ pub fn drivers(plan: Arc<PlanFile>, site: SiteId, place: Place) -> Drivers {
         )
         .with(
             "postgres",
-            Arc::new(PostgresDriver::new(&home.plan, home.simple())),
+            Arc::new(postgres.keeping_standbys(&home.place.quarantine)),
         )
         .with(http::NAME, Arc::new(http::HttpDriver::new(home.clone())))
         .with(

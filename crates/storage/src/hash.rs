@@ -3,9 +3,10 @@
 
 use std::{
     collections::BTreeMap,
+    ffi::OsString,
     fs::File,
     io::{self, Read as _},
-    path::{Path, PathBuf},
+    path::Path,
     sync::{Mutex, PoisonError},
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -30,7 +31,11 @@ pub(crate) type Sha = [u8; 32];
 
 /// Hashes of files by root and path, good while size, times and inode are the same.
 #[derive(Debug, Default)]
-pub struct Hashes(Mutex<BTreeMap<(PathBuf, PathBuf), (Stamp, Sha)>>);
+pub struct Hashes(Mutex<Known>);
+
+/// By the paths' bytes: comparing paths component by component would cost more than everything else that is done for a
+/// file that has not changed.
+type Known = BTreeMap<OsString, BTreeMap<OsString, (Stamp, Sha)>>;
 
 impl Hashes {
     /// The hash of a file as listed, and the stamp that it had when it was read.
@@ -40,21 +45,24 @@ impl Hashes {
         path: &Path,
         listed: Stamp,
     ) -> Result<(Stamp, Sha), TreeError> {
-        let key = (tree.path().to_path_buf(), path.to_path_buf());
-        if let Some((stamp, sha)) = self.lock().get(&key)
-            && *stamp == listed
+        let (root, file) = (tree.path().as_os_str(), path.as_os_str());
+        let known = |known: &Known| known.get(root)?.get(file).copied();
+        if let Some((stamp, sha)) = known(&self.lock())
+            && stamp == listed
         {
-            return Ok((*stamp, *sha));
+            return Ok((stamp, sha));
         }
         let began = now_ns();
         let (stamp, sha) = read(tree, path, |_| Ok(()))?;
         if stamp.modified_ns.max(stamp.changed_ns) + TICK_NS < began {
-            self.lock().insert(key, (stamp, sha));
+            let mut known = self.lock();
+            let files = known.entry(root.to_owned()).or_default();
+            files.insert(file.to_owned(), (stamp, sha));
         }
         Ok((stamp, sha))
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<(PathBuf, PathBuf), (Stamp, Sha)>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Known> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,7 +1,7 @@
 //! What a tree holds: path, sort, permissions, size and hash of every entry, and one digest over all.
 //! Must not know where the tree is; equal trees have equal manifests.
 
-use std::{collections::BTreeMap, os::unix::ffi::OsStrExt as _, path::PathBuf};
+use std::{collections::BTreeMap, ffi::OsStr, os::unix::ffi::OsStrExt as _, path::PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
@@ -121,10 +121,10 @@ impl Manifest {
     /// The entries that this one lacks or has with other content.
     #[must_use]
     pub fn lacks<'a>(&self, other: &'a Self) -> Vec<(&'a Item, Lack)> {
-        let here: BTreeMap<&PathBuf, &Content> = (self.items.iter())
-            .map(|item| (&item.path, &item.content))
+        let here: BTreeMap<&OsStr, &Content> = (self.items.iter())
+            .map(|item| (item.path.as_os_str(), &item.content))
             .collect();
-        let compare = |item: &'a Item| match here.get(&item.path) {
+        let compare = |item: &'a Item| match here.get(item.path.as_os_str()) {
             None => Some((item, Lack::Absent)),
             Some(content) if **content != item.content => Some((item, Lack::Differs)),
             Some(_) => None,

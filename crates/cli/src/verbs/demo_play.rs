@@ -74,7 +74,10 @@ pub(crate) async fn run(args: PlayArgs, out: &Output) -> Result<Exit, Failure> {
     match played {
         Err(error) => Err(broken(error, &dir, made)),
         Ok(End::Interrupted) if args.keep => {
-            out.line(format!("interrupted; the world in {} goes on", dir.display()));
+            out.line(format!(
+                "interrupted; the world in {} goes on",
+                dir.display()
+            ));
             Ok(Exit::Interrupted)
         }
         Ok(End::Interrupted) => {

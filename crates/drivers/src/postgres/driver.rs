@@ -4,7 +4,7 @@
 use std::{
     collections::BTreeMap,
     path::Path,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -20,13 +20,16 @@ use super::{
     files::Folder,
     instance::{Instance, unreachable},
     job::Jobs,
+    keep::Kept,
     look::{Look, StoredMark, look, mark},
     mark::failed,
     moves::lsn_text,
     options::{PostgresOptions, sites},
     point::{Proven, SourceSample, Tracker},
+    rebuild::STATUS,
     server::StopMode,
 };
+use crate::shared::Quarantine;
 use crate::shared::{lasting, unsupported};
 use crate::support::{Home, now, sample};
 
@@ -39,6 +42,8 @@ pub struct PostgresDriver {
     instances: BTreeMap<ComponentId, Instance>,
     trackers: Mutex<BTreeMap<(ComponentId, SiteId), Tracker>>,
     jobs: Jobs,
+    /// Standbys that are watched for as long as the driver lives.
+    kept: Vec<Arc<Kept>>,
 }
 
 impl PostgresDriver {
@@ -74,7 +79,27 @@ impl PostgresDriver {
             instances,
             trackers: Mutex::default(),
             jobs: Jobs::default(),
+            kept: Vec::new(),
         }
+    }
+
+    /// Keeps the standbys of this site running, unless the site is quarantined. Call it inside a tokio runtime, and
+    /// only in the site's agent.
+    #[must_use]
+    pub fn keeping_standbys(mut self, quarantine: &Arc<dyn Quarantine>) -> Self {
+        let own = self.instances.values();
+        let own = own.filter(|instance| instance.owns(&self.home.site));
+        self.kept = own
+            .map(|instance| {
+                Arc::new(Kept {
+                    instance: instance.clone(),
+                    jobs: self.jobs.clone(),
+                    quarantine: Arc::clone(quarantine),
+                })
+            })
+            .collect();
+        self.kept.iter().for_each(Kept::watch);
+        self
     }
 
     fn instance(&self, order: &Order) -> Result<&Instance, ActError> {
@@ -183,7 +208,7 @@ impl PostgresDriver {
         match &order.action.op {
             Op::Rebuild { from } => {
                 let from = from.clone();
-                let file = instance.state("rebuild.json");
+                let file = instance.state(STATUS);
                 let job = self
                     .jobs
                     .ensure(file, &effect, |notes| work.rebuild(from, notes));
@@ -225,11 +250,15 @@ impl Driver for PostgresDriver {
             Op::Salvage { .. } => self.long(instance, order).await,
             Op::Start => {
                 let server = instance.server().await.map_err(ActError::NotDone)?;
+                instance
+                    .remember_stopped(false)
+                    .map_err(ActError::NotDone)?;
                 server.start().await.map_err(ActError::Unknown)?;
                 Ok(Progress::Done(Output::default()))
             }
             Op::Stop => {
                 let server = instance.server().await.map_err(ActError::NotDone)?;
+                instance.remember_stopped(true).map_err(ActError::NotDone)?;
                 server
                     .stop(StopMode::Fast)
                     .await

@@ -126,6 +126,14 @@ impl Jobs {
         })
     }
 
+    /// Takes the place of an operation while something else works on the same store; none if it is under way.
+    pub(super) fn turn(&self, file: PathBuf) -> Option<Turn> {
+        self.begin(&file).then(|| Turn {
+            jobs: self.clone(),
+            file,
+        })
+    }
+
     fn begin(&self, file: &Path) -> bool {
         let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         running.insert(file.to_owned())
@@ -134,6 +142,18 @@ impl Jobs {
     fn end(&self, file: &Path) {
         let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         running.remove(file);
+    }
+}
+
+/// Keeps an operation from starting until it is dropped.
+pub(super) struct Turn {
+    jobs: Jobs,
+    file: PathBuf,
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.jobs.end(&self.file);
     }
 }
 

@@ -7,6 +7,7 @@ mod files;
 mod gate;
 mod instance;
 mod job;
+mod keep;
 mod kind;
 mod look;
 mod mark;

@@ -31,6 +31,11 @@ const STREAM: Duration = Duration::from_secs(30);
 /// The pause between two looks.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// The status file of a rebuild in the agent's own state.
+pub(super) const STATUS: &str = "rebuild.json";
+/// Is there while a rewind has not come to its end: the folder is then neither the old cluster nor the new one.
+pub(super) const TORN: &str = "rewinding";
+
 /// What the source is asked before anything is touched.
 struct Source {
     site: SiteId,
@@ -131,7 +136,7 @@ impl Instance {
         let source = self.source(&from).await?;
         end_orphans(&server.folder);
         self.prepare_source(&source).await?;
-        let (kept, torn) = (self.state("own-files"), self.state("rewinding"));
+        let (kept, torn) = (self.state("own-files"), self.state(TORN));
         let mut by = "a new base backup";
         let mut followed = Err("there is nothing to rewind".to_owned());
         if server.folder.is_cluster() {
@@ -191,7 +196,7 @@ impl Instance {
         source: &Source,
         notes: &Notes,
     ) -> Result<Output, Cause> {
-        let torn = self.state("rewinding");
+        let torn = self.state(TORN);
         fs::write(&torn, "").map_err(|e| state_failed(&e))?;
         let data = server.folder.path.display().to_string();
         let to = format!(
@@ -408,7 +413,7 @@ fn end_orphans(folder: &Folder) {
 }
 
 /// What is not there need not be removed.
-fn gone(error: io::Error) -> io::Result<()> {
+pub(super) fn gone(error: io::Error) -> io::Result<()> {
     if error.kind() == io::ErrorKind::NotFound {
         Ok(())
     } else {

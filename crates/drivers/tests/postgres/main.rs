@@ -9,7 +9,10 @@
 mod pair;
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -17,7 +20,10 @@ use mainstay_driver::{
     ActError,
     conformance::{self, Breach, Case},
 };
-use mainstay_drivers::postgres::{PostgresKind, cluster};
+use mainstay_drivers::{
+    Quarantine,
+    postgres::{PostgresKind, cluster},
+};
 use mainstay_model::{
     Access, Epoch, Facts, Goal, Op, Position, Predicate, Span, Timestamp, Tri, Wanted,
 };
@@ -282,6 +288,39 @@ async fn a_retreat_voids_promotes_and_every_boot_is_sealed() {
 }
 
 /// An open primary that is restarted boots sealed, and opens at a new epoch only.
+/// A standby that went away with its agent follows again; a primary stays down, and so does a standby in quarantine.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_standby_comes_back_with_its_agent_and_a_primary_does_not() {
+    let Some(mut pair) = Pair::start().await else {
+        return;
+    };
+    pair.kill("dr");
+    let quarantine = Arc::new(Flag::default());
+    quarantine.0.store(true, Ordering::SeqCst);
+    pair.watch("dr", &(Arc::clone(&quarantine) as Arc<dyn Quarantine>));
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    assert_eq!(access(&pair, "dr").await, Access::Stopped);
+    quarantine.0.store(false, Ordering::SeqCst);
+    pair.wait_for("dr", copies("prod")).await;
+    pair.insert("prod", 0..5).await;
+    pair.done("dr", Op::CatchUp { from: site("prod") }).await;
+    assert_eq!(pair.count("prod").await, 5);
+
+    pair.kill("prod");
+    pair.watch("prod", &(quarantine as Arc<dyn Quarantine>));
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    assert_eq!(access(&pair, "prod").await, Access::Stopped);
+}
+
+#[derive(Debug, Default)]
+struct Flag(AtomicBool);
+
+impl Quarantine for Flag {
+    fn active(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
 async fn every_boot_is_sealed(pair: &Pair) {
     pair.done("prod", Op::Unseal(Epoch(8))).await;
     assert_eq!(

@@ -13,7 +13,7 @@ use std::{
 
 use mainstay_driver::{ActError, Driver, Order, Progress};
 use mainstay_drivers::{
-    Home,
+    Home, Quarantine,
     postgres::{
         PostgresDriver, PostgresKind,
         cluster::{self, ClusterSpec, Role},
@@ -201,6 +201,12 @@ impl Pair {
     /// Stops an agent and starts it again: what it knew in memory is gone.
     pub(crate) fn restart_agent(&mut self, name: &'static str) {
         let fresh = driver(&self.dir, &self.specs, name);
+        self.drivers.insert(name, Arc::new(fresh));
+    }
+
+    /// A fresh agent that keeps its standby running.
+    pub(crate) fn watch(&mut self, name: &'static str, quarantine: &Arc<dyn Quarantine>) {
+        let fresh = driver(&self.dir, &self.specs, name).keeping_standbys(quarantine);
         self.drivers.insert(name, Arc::new(fresh));
     }
 
