@@ -92,6 +92,7 @@ pub(crate) async fn run(args: PlayArgs, out: &Output) -> Result<Exit, Failure> {
                 began.elapsed().as_secs_f64()
             ));
             if made == Made::Ours && !args.keep && exit == Exit::Done {
+                out.progress("removing the stores; the report and the logs stay");
                 tidy(&dir);
             }
             Ok(exit)
