@@ -1,7 +1,7 @@
 //! Preconditions that can be judged before a runbook exists: hard ones refuse, advisory ones warn.
 //! Must not know steps. What only a dead site could answer is advisory in a failover.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mainstay_model::{Access, ComponentId, Kinds, MoveMode, OnLoss, PlanFile, SiteId, StoreFacts};
 
@@ -72,7 +72,31 @@ pub(crate) fn check(file: &PlanFile, observed: &Observed, moves: &Moves, mode: M
         ownership(observed, name, store, &mut found);
         copies(file, observed, (name, store), mode, &mut found);
     }
+    if mode == MoveMode::Failover {
+        found.warnings.extend(could_hand_over(observed, moves));
+    }
     found
+}
+
+/// Sites that a forced move would leave though their stores can still be read: the move does not copy the rest.
+fn could_hand_over(observed: &Observed, moves: &Moves) -> Vec<Refusal> {
+    let mut readable: BTreeMap<(&SiteId, &SiteId), Vec<&str>> = BTreeMap::new();
+    for (name, store) in &moves.stores {
+        let seen = facts(observed, name, &store.from).map(|facts| facts.access);
+        let there = matches!(seen, Some(Access::Open | Access::Sealed));
+        if there && observed.answers(&store.from) {
+            let ends = (&store.from, &store.to);
+            readable.entry(ends).or_default().push(name.as_str());
+        }
+    }
+    let warning = |((from, to), names): ((&SiteId, &SiteId), Vec<&str>)| {
+        let names = names.join(" and ");
+        let evidence =
+            format!("{from} answers, {names} can be read there: a switchover loses nothing");
+        let flag = format!("mainstay switchover --to {to}");
+        Refusal::new(Code::SourceAnswers, evidence).unless(flag)
+    };
+    readable.into_iter().map(warning).collect()
 }
 
 /// Both ends of a reprotect answer, and the owner is who Mainstay thinks it is.

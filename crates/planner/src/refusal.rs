@@ -78,6 +78,8 @@ codes! {
     UnsafePlan = "MS2021": "a runbook is proven safe for every order that its edges allow";
     /// What is to be given up is not what was shown.
     NotWhatWasShown = "MS2022": "what only one site has is given up by the hash that was shown for it";
+    /// A forced move away from a site that could still hand over.
+    SourceAnswers = "MS2023": "a forced move gives up what its source has not handed over";
 }
 
 impl fmt::Display for Code {

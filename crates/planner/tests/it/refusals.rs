@@ -315,6 +315,21 @@ fn an_unknown_loss_is_unbounded_and_a_stale_look_widens_it() {
 }
 
 #[test]
+fn a_forced_move_away_from_a_site_that_could_hand_over_is_warned_of() {
+    let file = orders();
+    let warned = |observed: &Observed| {
+        let loss = Request::failover(site("dr"), Some(acceptance(&file, observed, Span::MAX)));
+        let planned = planned(&file, observed, &loss);
+        let mut warnings = planned.warnings.into_iter();
+        warnings.find(|warning| warning.code == Code::SourceAnswers)
+    };
+    let warning = warned(&all_at(&file, "prod")).unwrap();
+    assert!(warning.evidence.contains("ledger"), "{warning}");
+    assert_eq!(warning.flag.as_deref(), Some("mainstay switchover --to dr"));
+    assert_eq!(warned(&dead_prod(&file)), None);
+}
+
+#[test]
 fn i13_clocks_that_may_be_wrong_widen_the_bound_and_what_has_to_be_accepted() {
     let file = orders();
     let mut observed = dead_prod(&file);
