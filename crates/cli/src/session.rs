@@ -10,7 +10,7 @@ use mainstay_control::{
     observe::{self, Gathered},
     state::{ProposalState, RunRow},
 };
-use mainstay_engine::{Approval, Event, RunPhase};
+use mainstay_engine::{Approval, Event};
 use mainstay_model::{
     ComponentId, EpochPlan, MoveMode, Phase, RunId, Runbook, Scenario, SiteId, Span,
 };
@@ -162,7 +162,7 @@ impl Session {
             .state
             .runs()
             .map_err(|error| Failure::new(error.code(), error))?;
-        Ok(runs.into_iter().find(|row| !is_over(row.phase)))
+        Ok(runs.into_iter().find(|row| !row.phase.is_over()))
     }
 
     /// Plans once more under the lock, and carries that out. What was shown must still be what is done.
@@ -281,17 +281,6 @@ impl Session {
     pub(crate) fn context(&self) -> &Context {
         &self.context
     }
-}
-
-/// Whether a run needs nobody any more.
-pub(crate) fn is_over(phase: RunPhase) -> bool {
-    matches!(
-        phase,
-        RunPhase::Succeeded
-            | RunPhase::SucceededWithExceptions
-            | RunPhase::Retreated
-            | RunPhase::Cancelled
-    )
 }
 
 /// What a person agreed to: without what only time changes.

@@ -282,7 +282,7 @@ impl<'a> Picture<'a> {
 
     /// Elapsed against the estimate, and what is left of the RTO.
     fn footing(&self, now: Timestamp, out: &Output) -> String {
-        let over = crate::session::is_over(self.phase);
+        let over = self.phase.is_over();
         let ended = self.steps.iter().flatten().filter_map(|step| step.ended);
         let until = if over {
             ended.max().unwrap_or(now)

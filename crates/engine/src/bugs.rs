@@ -61,6 +61,7 @@ bugs! {
     AgentForgetsExecutor, "I20", "agent-forgets-executor";
     OldExecutorResumes, "I20", "old-executor-resumes";
     ExecutorKept, "I20", "executor-kept";
+    RunsBesideUnfinished, "I21", "runs-beside-unfinished";
     AgentIgnoresQuarantine, "I22", "agent-ignores-quarantine";
     RetreatForgetsUnknown, "I22", "retreat-forgets-unknown";
     RetreatInAnyOrder, "I22", "retreat-in-any-order";

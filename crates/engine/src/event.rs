@@ -288,3 +288,14 @@ pub enum RunPhase {
     Retreated,
     Cancelled,
 }
+
+impl RunPhase {
+    /// Whether the run is over for good: nobody resumes it.
+    #[must_use]
+    pub const fn is_over(self) -> bool {
+        matches!(
+            self,
+            Self::Succeeded | Self::SucceededWithExceptions | Self::Retreated | Self::Cancelled
+        )
+    }
+}

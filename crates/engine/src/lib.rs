@@ -2,6 +2,7 @@
 //! Must not know a clock, a disk, a socket or a driver.
 
 pub mod agent;
+mod begin;
 pub mod bugs;
 pub mod detect;
 mod event;
@@ -12,6 +13,7 @@ mod machine;
 mod pages;
 mod run;
 
+pub use begin::{unfinished, unfinished_with};
 pub use bugs::Bugs;
 pub use event::{
     ActOutcome, Answer, Approval, Created, Effect, Event, Evidence, Limits, Look, ObservedGoals,

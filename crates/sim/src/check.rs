@@ -5,13 +5,20 @@ mod ends;
 mod moves;
 mod runs;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use mainstay_driver::Order;
 use mainstay_engine::agent;
-use mainstay_model::{EffectId, ExecutorEpoch, MoveMode, RunId, Runbook};
+use mainstay_model::{ComponentId, EffectId, ExecutorEpoch, MoveMode, RunId, Runbook};
 
-use crate::{clock::Time, topology::Topology, world::World};
+use crate::{
+    clock::Time,
+    topology::Topology,
+    world::{Instance, World},
+};
 
 /// A broken invariant.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,11 +44,16 @@ pub(crate) struct Checks {
     newest: Option<RunId>,
     /// For each store, the site where it was open when the last run began.
     open: Vec<Option<usize>>,
+    /// The workloads and the routes as they were then.
+    workloads: Vec<Vec<Instance>>,
+    routes: Vec<mainstay_model::RouteFacts>,
     began: Time,
+    /// Components on which an order of another run, or of nobody's, was carried out since then.
+    others: BTreeSet<ComponentId>,
     /// For each store: the newest epoch that got a lease, its site, and the newest fence.
     pub(crate) leases: Vec<(mainstay_model::Epoch, usize, mainstay_model::Epoch)>,
     /// Tokens that were admitted, for each site and store.
-    tokens: BTreeMap<(usize, mainstay_model::ComponentId), mainstay_model::Epoch>,
+    tokens: BTreeMap<(usize, ComponentId), mainstay_model::Epoch>,
     /// Plans that the planner's own proof refused.
     pub(crate) unsafe_plans: u32,
     /// What it said about the first.
@@ -59,7 +71,10 @@ impl Checks {
             runbooks: BTreeMap::new(),
             newest: None,
             open: Vec::new(),
+            workloads: Vec::new(),
+            routes: Vec::new(),
             began: 0,
+            others: BTreeSet::new(),
             leases: topology.stores.iter().map(|_| Default::default()).collect(),
             tokens: BTreeMap::new(),
             unsafe_plans: 0,
@@ -166,6 +181,16 @@ impl World {
             self.checks.fail(self.now, "I20", words);
         }
         self.checks.heard(site, order.id.executor);
+    }
+
+    /// An order is carried out.
+    pub(crate) fn check_driven(&mut self, order: &Order) {
+        let own = self
+            .run_now()
+            .is_some_and(|run| run.created().run == order.id.run);
+        if let (false, Some(name)) = (own, order.action.subject.component()) {
+            self.checks.others.insert(name.clone());
+        }
     }
 
     /// What a store at a site carries out never has an older token than what it carried out before (I3).

@@ -27,6 +27,8 @@ pub(crate) enum Kind {
     Person,
     OldPlan,
     Liar,
+    Hangs,
+    Late,
 }
 
 /// A fault to come.
@@ -74,8 +76,12 @@ impl World {
             return;
         }
         if self.options.dies == Dies::Somewhen {
-            let at = self.fault_dice.between(4 * SECOND, 60 * SECOND);
-            self.at(at, Ev::Fault(Fault::Mover));
+            if self.fault_dice.chance(500) {
+                self.mover.dies_at = Some(self.fault_dice.between(1, 80));
+            } else {
+                let at = self.fault_dice.between(4 * SECOND, 60 * SECOND);
+                self.at(at, Ev::Fault(Fault::Mover));
+            }
         }
         let nodes = self.topology.mover() + 1;
         let sites = self.sites.len();
@@ -108,12 +114,13 @@ impl World {
         };
         match fault {
             Fault::Mover => {
+                if self.mover.died {
+                    return;
+                }
                 if self.mover.active.is_none() {
                     // It dies in the middle of something, or not at all.
                     let at = self.now + self.fault_dice.between(100 * MS, 3 * SECOND);
-                    if !self.mover.died && self.now < self.calm_at {
-                        self.at(at, Ev::Fault(Fault::Mover));
-                    }
+                    self.at(at, Ev::Fault(Fault::Mover));
                 } else {
                     self.mover.died = true;
                     self.mover_dies(Kind::ExecutorCrash);
@@ -219,10 +226,10 @@ impl World {
             });
             if let Some(order) = forged {
                 let msg = crate::world::Msg::Act { life: 0, order };
-                self.at(self.now, Ev::Arrive(site, msg));
+                self.at(self.now, Ev::Arrive(site, Box::new(msg)));
             }
             let msg = crate::world::Msg::Act { life: 0, order };
-            self.at(self.now + delay, Ev::Arrive(site, msg));
+            self.at(self.now + delay, Ev::Arrive(site, Box::new(msg)));
         }
     }
 

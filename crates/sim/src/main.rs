@@ -33,7 +33,7 @@ struct Args {
     /// Plant every known bug and show that it is caught
     #[arg(long)]
     mutants: bool,
-    /// With `--mutants`: just this one
+    /// With `--mutants`: just this one; with `--seed`: plant it
     #[arg(long)]
     only: Option<String>,
     /// With `--mutants`: at most so many seeds for each
@@ -73,7 +73,7 @@ fn main() -> ExitCode {
             println!("mutants          {caught} of {mutants} caught");
         }
     }
-    if summary.violations.is_empty() && caught == mutants {
+    if summary.violations.is_empty() && summary.unsafe_plans.is_empty() && caught == mutants {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
@@ -88,7 +88,15 @@ fn one(seed: u64, args: &Args) -> ExitCode {
         };
         outcome
     } else {
-        replay(seed)
+        let found = match args.only.as_deref() {
+            None => Some(replay(seed)),
+            Some(name) => planted(name, seed),
+        };
+        let Some(outcome) = found else {
+            println!("there is no planted bug of that name in this build");
+            return ExitCode::FAILURE;
+        };
+        outcome
     };
     let from = if args.trace {
         0
@@ -145,6 +153,9 @@ fn table(summary: &Summary) {
     for (end, count) in &summary.ends {
         println!("  {count:>8} {end}");
     }
+    println!("crashes          in {} seeds", summary.crashes);
+    let (seeds, deaths) = summary.every_entry;
+    println!("every entry      {deaths} deaths in {seeds} seeds");
     println!("violations       {}", summary.violations.len());
     for (seed, words) in summary.unsafe_plans.iter().take(5) {
         println!("  the planner's proof refused a plan in seed {seed}: {words}");
@@ -167,26 +178,30 @@ fn hunt(args: &Args, jobs: usize) -> (usize, usize) {
     let mutants = mainstay_sim::mutants::hunt(args.hunt, jobs, args.only.as_deref());
     if !args.json {
         for mutant in &mutants {
-            let proof = match mutant.refused {
-                Some(seed) => format!("; refused by the proof at seed {seed}"),
-                None => String::new(),
-            };
-            match &mutant.caught {
-                Some((by, seed, words)) => println!(
-                    "{:<4} {:<32} caught by {by} at seed {seed}{proof}: {}",
-                    mutant.invariant,
-                    mutant.name,
-                    words.lines().next().unwrap_or_default()
-                ),
-                None => println!(
-                    "{:<4} {:<32} not caught{proof}",
-                    mutant.invariant, mutant.name
-                ),
-            }
+            println!(
+                "{:<4} {:<32} {}",
+                mutant.invariant,
+                mutant.name,
+                mutant.verdict()
+            );
         }
     }
     let caught = mutants.iter().filter(|it| it.is_caught()).count();
-    (mutants.len(), caught)
+    let few = mainstay_sim::mutants::few();
+    if !few.is_empty() && !args.json {
+        println!("fewer than two planted bugs: {}", few.join(" "));
+    }
+    (mutants.len() + few.len(), caught)
+}
+
+#[cfg(feature = "planted-bugs")]
+fn planted(name: &str, seed: u64) -> Option<mainstay_sim::Outcome> {
+    mainstay_sim::mutants::replay(name, seed)
+}
+
+#[cfg(not(feature = "planted-bugs"))]
+fn planted(_: &str, _: u64) -> Option<mainstay_sim::Outcome> {
+    None
 }
 
 #[cfg(not(feature = "planted-bugs"))]

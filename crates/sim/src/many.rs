@@ -34,6 +34,10 @@ pub struct Summary {
     pub states: BTreeSet<u32>,
     /// Moves that began: planned, forced, reprotect.
     pub moves: [u64; 3],
+    /// Seeds in which the mover died.
+    pub crashes: u64,
+    /// Seeds that were played with a death at every entry, and those deaths.
+    pub every_entry: (u64, u64),
     /// How runs ended, and how often.
     pub ends: BTreeMap<String, u64>,
     /// Plans that the planner's own proof refused, by seed.
@@ -64,6 +68,9 @@ impl Summary {
         self.faults += other.faults;
         self.time += other.time;
         self.states.extend(other.states);
+        self.crashes += other.crashes;
+        self.every_entry.0 += other.every_entry.0;
+        self.every_entry.1 += other.every_entry.1;
         self.violations.extend(other.violations);
         self.unsafe_plans.extend(other.unsafe_plans);
         for (sum, count) in self.moves.iter_mut().zip(other.moves) {
@@ -91,11 +98,17 @@ pub fn simulate(first: u64, seeds: u64, every_entry: u64, jobs: usize) -> Summar
                     }
                     let options = Options::new(first + number);
                     if number < every_entry {
-                        for outcome in play_every_entry(&options) {
+                        let all = play_every_entry(&options);
+                        let deaths: u64 = all.iter().map(|outcome| outcome.deaths).sum();
+                        mine.every_entry.0 += u64::from(deaths > 0);
+                        mine.every_entry.1 += deaths;
+                        for outcome in all {
                             mine.add(outcome);
                         }
                     }
-                    mine.add(play(options));
+                    let outcome = play(options);
+                    mine.crashes += u64::from(outcome.deaths > 0);
+                    mine.add(outcome);
                     mine.seeds += 1;
                 }
                 all.lock()

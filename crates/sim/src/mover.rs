@@ -79,6 +79,10 @@ pub(crate) struct Mover {
     pub(crate) entries: u64,
     /// Whether its one death is behind it.
     pub(crate) died: bool,
+    /// It dies when it writes that entry, unless its time has come before.
+    pub(crate) dies_at: Option<u64>,
+    /// How often it died.
+    pub(crate) deaths: u64,
     /// Dead until it comes back.
     pub(crate) down: bool,
     /// How runs ended.

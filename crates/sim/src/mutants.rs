@@ -12,7 +12,7 @@ use std::{
 use crate::{
     bugs::{OWN, Own},
     options::{Mix, Options},
-    play::{play, play_every_entry},
+    play::{Outcome, play, play_every_entry},
 };
 
 /// Where a bug is planted.
@@ -54,6 +54,19 @@ pub fn all() -> Vec<Mutant> {
     let own = OWN.iter();
     let own = own.map(|(bug, invariant, name)| mutant(*invariant, *name, Where::Simulator(*bug)));
     engine.chain(planner).chain(own).collect()
+}
+
+/// The invariants of the design that the simulator is there for.
+const CHECKED: &str =
+    "I1 I2 I3 I4 I5 I6 I7 I8 I9 I10 I13 I14 I15 I16 I17 I18 I19 I20 I21 I22 I23 I26 I29";
+
+/// Those for which fewer than two bugs are known.
+#[must_use]
+pub fn few() -> Vec<&'static str> {
+    let all = all();
+    let count = |invariant: &str| all.iter().filter(|it| it.invariant == invariant).count();
+    let checked = CHECKED.split(' ');
+    checked.filter(|it| count(it) < 2).collect()
 }
 
 /// The story in which such a bug shows soonest.
@@ -125,6 +138,22 @@ impl Mutant {
         }
     }
 
+    /// Who noticed it, where, and what was seen.
+    #[must_use]
+    pub fn verdict(&self) -> String {
+        let world = self.caught.as_ref().map(|(by, seed, words)| {
+            let words = words.lines().next().unwrap_or_default();
+            format!("by the check of {by} at seed {seed}: {words}")
+        });
+        let proof = (self.refused)
+            .map(|seed| format!("by the planner's proof, which refused the plan of seed {seed}"));
+        match (proof, world) {
+            (Some(proof), Some(world)) => format!("caught {proof}; without the proof {world}"),
+            (Some(by), None) | (None, Some(by)) => format!("caught {by}"),
+            (None, None) => "NOT CAUGHT".to_owned(),
+        }
+    }
+
     /// Whether the simulator or, before anything happened, the planner's proof noticed it.
     #[must_use]
     pub fn is_caught(&self) -> bool {
@@ -137,6 +166,16 @@ impl Mutant {
 enum Proof {
     Held,
     Skipped,
+}
+
+/// Plays one seed with that bug planted, as the hunt does without the planner's proof, and keeps its trace.
+#[must_use]
+pub fn replay(name: &str, seed: u64) -> Option<Outcome> {
+    let mutant = all().into_iter().find(|mutant| mutant.name == name)?;
+    Some(play(Options {
+        trace: true,
+        ..mutant.options(seed, Proof::Skipped)
+    }))
 }
 
 /// Hunts every bug, up to so many seeds each.

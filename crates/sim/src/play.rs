@@ -7,7 +7,7 @@ use mainstay_engine::RunPhase;
 
 use crate::{
     check::Violation,
-    options::{Dies, Options},
+    options::{Dies, Mix, Options},
     world::World,
 };
 
@@ -28,6 +28,8 @@ pub struct Outcome {
     pub hash: u64,
     /// Journal entries that were written.
     pub entries: u64,
+    /// How often the mover died.
+    pub deaths: u64,
     /// How the runs ended.
     pub ends: Vec<RunPhase>,
     /// Moves that began: planned, forced, reprotect.
@@ -51,6 +53,7 @@ pub(crate) fn play(options: Options) -> Outcome {
         time: world.now,
         hash: world.trace.hash(),
         entries: world.mover.entries,
+        deaths: world.mover.deaths,
         ends: world.mover.ends.clone(),
         moves: world.checks.moves,
         unsafe_plan: world.checks.unsafe_words.clone(),
@@ -92,6 +95,13 @@ pub(crate) fn play_every_entry(options: &Options) -> Vec<Outcome> {
         ..options.clone()
     };
     let whole = play(calm(Dies::Never));
+    if whole.entries == 0 && options.mix == Mix::All {
+        // Without faults this story has no move; the seed tells another one.
+        return play_every_entry(&Options {
+            mix: Mix::Planned,
+            ..options.clone()
+        });
+    }
     let (entries, fingerprint) = (whole.entries, whole.fingerprint.clone());
     let mut all = vec![whole];
     for entry in 1..=entries {

@@ -10,10 +10,13 @@ use crate::{
     clock::{MS, SECOND},
     dice::Dice,
     mover::Begun,
-    options::Mix,
+    options::{Dies, Mix},
     topology::Topology,
     world::{Ev, World},
 };
+
+/// So many moves are added to a story at most.
+const MORE: u32 = 8;
 
 /// One act.
 #[derive(Debug, Clone, Copy)]
@@ -53,6 +56,8 @@ pub(crate) enum Act {
 pub(crate) struct Script {
     acts: VecDeque<Act>,
     tries: u32,
+    /// Moves that were added to it.
+    more: u32,
     /// The act that began the last run.
     last: Option<Act>,
 }
@@ -76,6 +81,7 @@ impl Script {
         Self {
             acts: acts.into(),
             tries: 0,
+            more: 0,
             last: None,
         }
     }
@@ -201,6 +207,10 @@ impl World {
             return;
         }
         let Some(act) = self.script.acts.front().copied() else {
+            if self.one_more_move() {
+                self.at(self.now, Ev::Script);
+                return;
+            }
             self.check_last();
             self.over = true;
             return;
@@ -261,6 +271,29 @@ impl World {
         self.at(self.now + pause, Ev::Script);
     }
 
+    /// The mover dies once in every seed: if it has not, there is one more move for it to die in.
+    fn one_more_move(&mut self) -> bool {
+        let dies = self.options.faults && self.options.dies == Dies::Somewhen;
+        if !dies || self.mover.died || self.script.more >= MORE {
+            return false;
+        }
+        self.script.more += 1;
+        self.mover.dies_at = Some(self.mover.entries + self.dice.between(1, 30));
+        let owner = self.owner(0).unwrap_or(0);
+        let to = (owner + 1) % self.topology.data();
+        self.script.acts.extend([
+            Act::Mend,
+            Act::Rest(3),
+            Act::Tidy,
+            Act::Reprotect(to),
+            Act::Switchover(to),
+            Act::Rest(2),
+            Act::Tidy,
+            Act::Rest(2),
+        ]);
+        true
+    }
+
     /// Nobody hears of this site any more.
     fn isolate(&mut self, site: usize) {
         self.fault(crate::faults::Kind::Partition);
@@ -286,6 +319,10 @@ impl World {
     fn moved(&mut self, request: &Request, limit: Option<Span>) -> bool {
         match self.begin_move(request, limit) {
             Begun::Started | Begun::Nothing => true,
+            Begun::Unfinished => {
+                self.resume_parked();
+                false
+            }
             Begun::Refused(codes) => {
                 if codes.contains(&Code::UnsafePlan) {
                     let words = "the planner made a plan that its proof refuses".to_owned();

@@ -62,6 +62,10 @@ pub(crate) struct Topology {
     pub(crate) routes: Vec<ComponentId>,
     /// For each workload, the stores that it uses.
     pub(crate) uses: Vec<Vec<usize>>,
+    /// The length of each store's lease, if it has one.
+    pub(crate) leases: Vec<Option<Span>>,
+    /// Whether each workload is a scheduler.
+    pub(crate) schedulers: Vec<bool>,
 }
 
 /// Where in a list a name is.
@@ -132,8 +136,12 @@ impl Topology {
             let uses = workload.uses.iter();
             uses.filter_map(|used| find(&stores, &used.store)).collect()
         });
+        let leases = file.stores.values().map(|store| store.lease);
+        let roles = file.workloads.values().map(|workload| workload.role);
         Self {
             uses: uses.collect(),
+            leases: leases.collect(),
+            schedulers: roles.map(|it| it == WorkloadRole::Scheduler).collect(),
             workloads: file.workloads.keys().cloned().collect(),
             routes: file.routes.keys().cloned().collect(),
             kinds: Kinds::new()

@@ -19,12 +19,11 @@ impl Trace {
         }
     }
 
-    /// Mixes numbers into the hash (FNV-1a).
+    /// Mixes numbers into the hash: like FNV-1a, a whole number at a time, and turned so that every bit counts.
     pub(crate) fn mix(&mut self, numbers: &[u64]) {
         for number in numbers {
-            for byte in number.to_le_bytes() {
-                self.hash = (self.hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-            }
+            let mixed = (self.hash ^ number).wrapping_mul(0x0100_0000_01b3);
+            self.hash = mixed.rotate_left(31);
         }
     }
 

@@ -20,12 +20,13 @@ use mainstay_model::{
 
 pub(crate) use self::{
     agent::asked,
-    truth::{Replica, Reply},
+    truth::{Instance, Replica, Reply},
 };
 use self::{
     client::Taken,
+    drive::Update,
     net::Net,
-    truth::{Instance, SiteTruth, StoreTruth},
+    truth::{SiteTruth, StoreTruth},
 };
 use crate::{
     check::Checks,
@@ -89,7 +90,7 @@ pub(crate) enum Msg {
 /// Something that will happen.
 #[derive(Debug, Clone)]
 pub(crate) enum Ev {
-    Arrive(usize, Msg),
+    Arrive(usize, Box<Msg>),
     Client(usize),
     Ack {
         store: usize,
@@ -103,10 +104,12 @@ pub(crate) enum Ev {
     Watch(usize),
     Probe(usize),
     TaskDone(usize, u64, EffectId),
+    LateUpdate(Box<Update>),
     Synced(u64),
     Wake(u64),
     Emit(u64, Box<Effect>),
     NoReply(u64, EffectId, u64),
+    Impatient(u64, EffectId, u64),
     NoSight(u64, u64),
     Person(u64),
     MoverUp,
@@ -156,10 +159,13 @@ impl World {
     }
 
     /// Sends a message.
-    #[expect(clippy::needless_pass_by_value, reason = "a message is given away")]
     pub(crate) fn send(&mut self, from: usize, to: usize, msg: Msg) {
-        for delay in self.net.send(from, to, &mut self.dice) {
-            self.at(self.now + delay, Ev::Arrive(to, msg.clone()));
+        let [first, second] = self.net.send(from, to, &mut self.dice);
+        if let Some(delay) = second {
+            self.at(self.now + delay, Ev::Arrive(to, Box::new(msg.clone())));
+        }
+        if let Some(delay) = first {
+            self.at(self.now + delay, Ev::Arrive(to, Box::new(msg)));
         }
     }
 
@@ -192,8 +198,8 @@ impl World {
 
     fn happen(&mut self, event: Ev) {
         match event {
-            Ev::Arrive(to, msg) if to == self.topology.mover() => self.arrive_at_mover(msg),
-            Ev::Arrive(to, msg) => self.arrive(to, msg),
+            Ev::Arrive(to, msg) if to == self.topology.mover() => self.arrive_at_mover(*msg),
+            Ev::Arrive(to, msg) => self.arrive(to, *msg),
             Ev::Client(store) => self.client(store),
             Ev::Ack { store, write, site } => self.acknowledge(store, write, site),
             Ev::Copy(store, site) => self.copy(store, site),
@@ -203,10 +209,12 @@ impl World {
             Ev::Watch(site) => self.watch(site),
             Ev::Probe(observer) => self.probe(observer),
             Ev::TaskDone(site, life, id) => self.task_done(site, life, &id),
+            Ev::LateUpdate(update) => self.late_update(&update),
             Ev::Synced(life) => self.synced(life),
             Ev::Wake(life) => self.wake(life),
             Ev::Emit(life, effect) => self.emit(life, *effect),
             Ev::NoReply(life, id, token) => self.no_reply(life, &id, token),
+            Ev::Impatient(life, id, token) => self.impatient(life, &id, token),
             Ev::NoSight(life, look) => self.no_sight(life, look),
             Ev::Person(life) => self.person(life),
             Ev::MoverUp => self.mover_up(),
@@ -244,6 +252,16 @@ impl World {
                 at,
                 scope,
             } => {
+                if let Some(settled) = self.under_way(to, &scope) {
+                    let ask = Msg::Ask {
+                        life,
+                        look,
+                        at,
+                        scope,
+                    };
+                    self.at(settled, Ev::Arrive(to, Box::new(ask)));
+                    return;
+                }
                 let sample = self.observe(to, &scope);
                 let mover = self.topology.mover();
                 let seen = Msg::Seen {
@@ -329,7 +347,7 @@ impl Ev {
     fn code(&self) -> u64 {
         match self {
             Self::Arrive(to, msg) => {
-                let code = match msg {
+                let code = match msg.as_ref() {
                     Msg::Hello(_) => 1,
                     Msg::Act { .. } => 2,
                     Msg::Poll { .. } => 3,
@@ -361,6 +379,8 @@ impl Ev {
             Self::MoverUp => 1_014,
             Self::Fault(_) => 1_015,
             Self::Script => 1_016,
+            Self::Impatient(..) => 1_017,
+            Self::LateUpdate(_) => 1_018,
         }
     }
 }

@@ -11,6 +11,9 @@ fn no_seed_breaks_an_invariant() {
     let summary = simulate(0, SEEDS, 2, 2);
     assert_eq!(summary.seeds, SEEDS);
     assert!(summary.violations.is_empty(), "{:#?}", summary.violations);
+    assert_eq!(summary.crashes, SEEDS);
+    assert_eq!(summary.every_entry.0, 2);
+    assert!(summary.every_entry.1 > 40, "{:?}", summary.every_entry);
     assert!(
         summary.unsafe_plans.is_empty(),
         "{:#?}",

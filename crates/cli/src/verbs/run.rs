@@ -11,7 +11,7 @@ use crate::{
     error::{Exit, Failure},
     output::Output,
     progress,
-    session::{Session, is_over},
+    session::Session,
     verbs::run_show,
 };
 
@@ -217,7 +217,7 @@ async fn tell(session: &Session, run: &RunId, event: Event, out: &Output) -> Res
     let row = state
         .run(run)
         .map_err(|error| Failure::new(error.code(), error))?;
-    if is_over(row.phase) {
+    if row.phase.is_over() {
         return Err(Failure::refused(
             "MS0014",
             format!("run {run} {}", progress::word(row.phase)),

@@ -12,7 +12,7 @@ use crate::{
     error::{Exit, Failure},
     output::Output,
     progress,
-    session::{Session, is_over},
+    session::Session,
     tree::{Detail, Picture, state_word},
 };
 
@@ -204,7 +204,7 @@ pub(crate) async fn watch(session: &Session, run: &RunId, out: &Output) -> Resul
         }
         let phase = replayed.phase();
         let rests = replayed.resting().is_some();
-        if is_over(phase) || rests {
+        if phase.is_over() || rests {
             if let Some(live) = &mut live {
                 live.clear();
                 draw(session, &replayed, run, out)?;

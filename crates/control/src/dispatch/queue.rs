@@ -84,7 +84,7 @@ impl Dispatcher {
     /// Until nothing moves any more.
     pub(super) async fn run(mut self) -> Result<RunPhase, DispatchError> {
         let _lock = self.lock.take();
-        if over(self.run.phase()) && self.state.run(&self.id)?.head == self.run.head().seq {
+        if self.run.phase().is_over() && self.state.run(&self.id)?.head == self.run.head().seq {
             // It was over before, and nobody asked anything of it.
             return Ok(self.run.phase());
         }
@@ -141,7 +141,7 @@ impl Dispatcher {
     /// Whether the dispatcher's work is done.
     fn leaves(&self, phase: RunPhase) -> bool {
         // It may have been moved on since.
-        self.run.resting() == Some(phase) && (over(phase) || self.attention == Attention::Leave)
+        self.run.resting() == Some(phase) && (phase.is_over() || self.attention == Attention::Leave)
     }
 
     /// An event of our own. A late answer is refused, and whatever it said was settled otherwise.
@@ -242,17 +242,6 @@ impl Dispatcher {
         // Nobody has to listen.
         let _ = self.notices.send(notice);
     }
-}
-
-/// Whether a run is over for good.
-pub(super) fn over(phase: RunPhase) -> bool {
-    matches!(
-        phase,
-        RunPhase::Succeeded
-            | RunPhase::SucceededWithExceptions
-            | RunPhase::Retreated
-            | RunPhase::Cancelled
-    )
 }
 
 fn about(event: &Event) -> Option<StepId> {

@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use mainstay_driver::Driver;
-use mainstay_engine::{Approval, Created, Event, Illegal, Limits, Run, RunPhase};
+use mainstay_engine::{Approval, Created, Event, Illegal, Limits, Run, RunPhase, unfinished};
 use mainstay_model::{
     Body, Idempotence, Kinds, Necessity, PersonId, PlanFile, RunId, Runbook, SiteId, StepId,
 };
@@ -15,7 +15,7 @@ use tokio::{
 
 use super::{
     Attention, DispatchError, Hands, Notice, Signals,
-    queue::{Asked, Dispatcher, over},
+    queue::{Asked, Dispatcher},
 };
 use crate::{
     clock,
@@ -98,9 +98,9 @@ pub async fn start(
     new: NewMove,
     options: Options,
 ) -> Result<RunHandle, DispatchError> {
-    let mut runs = desk.state.runs()?.into_iter();
-    if let Some(left) = runs.find(|row| !over(row.phase)) {
-        return Err(DispatchError::Unfinished(left.run));
+    let runs = desk.state.runs()?.into_iter();
+    if let Some(left) = unfinished(runs.map(|row| (row.run, row.phase))) {
+        return Err(DispatchError::Unfinished(left));
     }
     greet(desk, &new.runbook).await?;
     let once = once(&desk.plan, &desk.kinds, &new.runbook);
@@ -202,7 +202,7 @@ pub async fn resume_with(
         run.handle(&event, clock::now())
             .map_err(|why| illegal(id, why))?;
     }
-    if !over(run.phase()) {
+    if !run.phase().is_over() {
         let resumed = Event::Resumed {
             executor,
             by: by.clone(),

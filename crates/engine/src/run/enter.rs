@@ -124,7 +124,11 @@ impl RunState {
         let bugs = self.bugs;
         let run = &mut self.steps[step.id.index()];
         let anew = was.stage != next.place.stage && next.place.stage != Stage::Polling;
-        let again = matches!(next.task, Task::Look(_, Pause::Try) | Task::Act);
+        let again = match next.task {
+            Task::Look(_, Pause::Try) | Task::Act => true,
+            Task::Look(..) => bugs.has(Bug::LooksForever),
+            _ => false,
+        };
         if !next.place.is_active() {
             run.deadline = None;
         } else if anew || again || signal == Signal::Resumed || run.deadline.is_none() {

@@ -11,7 +11,7 @@ use mainstay_model::{
 use super::schedule::Schedule;
 use crate::{
     Approval, Created, Effect, RunPhase, Seq,
-    bugs::{Bug, Bugs},
+    bugs::Bugs,
     machine::{About, Fate, Permit, Place, Shape, Stage},
 };
 
@@ -224,8 +224,7 @@ impl RunState {
             goals: !goals(step, run.place.direction).is_empty(),
             once: self.once.contains(&step.id),
             again: run.tries < self.created.limits.retries,
-            late: run.deadline.is_some_and(|at| turn.now >= at)
-                && !self.bugs.has(Bug::LooksForever),
+            late: run.deadline.is_some_and(|at| turn.now >= at),
             handle: (run.handle.as_ref()).is_some_and(|(handle, _)| handle != RECALL),
             attempted: run.attempts > 0,
             leaving: forward && self.mode == Mode::Retreating,

@@ -2,7 +2,7 @@
 //! Must not know how it came to that.
 
 use mainstay_engine::{Run, RunPhase, StepState};
-use mainstay_model::{Access, MoveMode};
+use mainstay_model::{Access, Body, MoveMode, Op, Phase, SiteId, Undo};
 
 use crate::world::World;
 
@@ -14,8 +14,16 @@ impl World {
             .any(|it| matches!(it.state, StepState::Skipped { .. }));
         match phase {
             // What a run found is only remembered of the newest one.
-            RunPhase::Retreated if !skipped && self.checks.is_newest(run) => self.check_intact(run),
-            RunPhase::Succeeded => self.check_complete(run),
+            RunPhase::Retreated if !skipped && self.checks.is_newest(run) => {
+                self.check_intact(run);
+                self.check_serves(run);
+            }
+            RunPhase::Succeeded => {
+                self.check_complete(run);
+                if run.runbook().mode != MoveMode::Reprotect && self.checks.is_newest(run) {
+                    self.check_moved(run);
+                }
+            }
             _ => {}
         }
     }
@@ -54,6 +62,46 @@ impl World {
         }
     }
 
+    /// Whoever worked before the run works again, and traffic goes where it went.
+    fn check_serves(&mut self, run: &Run) {
+        for step in &run.runbook().steps {
+            let (Undo::Act { .. }, Some(name)) = (&step.undo, step.subject.component()) else {
+                continue;
+            };
+            let site = self.topology.site(&step.site);
+            let op = match &step.body {
+                Body::Act(action) => Some(&action.op),
+                _ => None,
+            };
+            if self.checks.others.contains(name) {
+                continue;
+            }
+            if let Some(workload) = self.topology.workload(name)
+                && self.lived(site)
+                && self.sites[site].agent.held.is_empty()
+            {
+                let was = &self.checks.workloads[workload][site];
+                let is = &self.workloads[workload][site];
+                let stopped = op == Some(&Op::Stop) && was.running && !is.running;
+                let held = op == Some(&Op::Hold) && !was.held && is.held;
+                if stopped || held {
+                    let words = format!(
+                        "after the retreat {name} at site {site} runs: {}, is held: {}",
+                        is.running, is.held
+                    );
+                    self.checks.fail(self.now, "I22", words);
+                }
+            }
+            if let Some(route) = self.topology.route(name) {
+                let (was, is) = (&self.checks.routes[route], &self.routes[route]);
+                if was.weights != is.weights {
+                    let words = format!("after the retreat {name} leads to {:?}", is.weights);
+                    self.checks.fail(self.now, "I22", words);
+                }
+            }
+        }
+    }
+
     fn check_complete(&mut self, run: &Run) {
         let runbook = run.runbook().clone();
         for (name, epochs) in &runbook.epochs {
@@ -85,6 +133,51 @@ impl World {
         }
     }
 
+    /// Everything that was moved works where it was moved to, and traffic goes there.
+    fn check_moved(&mut self, run: &Run) {
+        let runbook = run.runbook();
+        for (name, weights) in &runbook.target {
+            let Some(workload) = self.topology.workload(name) else {
+                continue;
+            };
+            let started = |site: &SiteId| {
+                let mut steps = runbook.steps.iter();
+                steps.any(|it| {
+                    it.phase == Phase::Activate
+                        && it.subject.component() == Some(name)
+                        && it.site == *site
+                })
+            };
+            let sites = weights.keys().filter(|site| started(site));
+            for site in sites.map(|site| self.topology.site(site)) {
+                let is = &self.workloads[workload][site];
+                let at_work = is.running && !is.held;
+                let own = self.lived(site) && self.sites[site].agent.held.is_empty();
+                if own && !at_work && !self.checks.others.contains(name) {
+                    let words = format!(
+                        "{name} was moved to site {site} and runs: {}, is held: {}",
+                        is.running, is.held
+                    );
+                    self.checks.fail(self.now, "I22", words);
+                }
+            }
+        }
+        let shifts = runbook.steps.iter().filter(|it| it.phase == Phase::Shift);
+        for step in shifts {
+            let (Body::Act(action), Some(name)) = (&step.body, step.subject.component()) else {
+                continue;
+            };
+            if let (Op::Route { weights, epoch }, Some(route)) =
+                (&action.op, self.topology.route(name))
+                && self.routes[route].epoch <= *epoch
+                && self.routes[route].weights != *weights
+            {
+                let words = format!("after the move {name} leads to {:?}", self.routes[route]);
+                self.checks.fail(self.now, "I21", words);
+            }
+        }
+    }
+
     fn check_protected(&mut self, store: usize, runbook: &mainstay_model::Runbook) {
         let name = &self.topology.stores[store];
         let rebuilt = runbook.steps.iter().find(|it| {
@@ -107,9 +200,8 @@ impl World {
     pub(crate) fn check_last(&mut self) {
         for store in 0..self.stores.len() {
             let name = &self.topology.stores[store];
-            let Some(site) = (0..self.topology.data())
-                .find(|site| self.stores[store].at[*site].access == Access::Open)
-            else {
+            let open = |site: &usize| self.stores[store].at[*site].access == Access::Open;
+            let Some(site) = self.owner(store).filter(open) else {
                 continue;
             };
             if let Some(lost) = self.missing(store, site).first() {

@@ -15,8 +15,11 @@ impl World {
     /// Writes are enabled.
     pub(crate) fn check_enable(&mut self, store: usize, site: usize, epoch: Epoch, order: &Order) {
         let name = self.topology.stores[store].clone();
+        // The same promote, once more at the same site, after that had no power.
+        let mine = &self.stores[store].at[site].mark;
+        let again = mine.epoch == epoch && mine.owner == self.topology.sites[site];
         if let Some((last, owner)) = self.stores[store].enabled.iter().max()
-            && epoch <= *last
+            && (epoch < *last || epoch == *last && !(again && *owner == site))
         {
             let words = format!("{name} is enabled at {epoch}, site {owner} had {last}");
             self.checks.fail(self.now, "I2", words);
@@ -58,11 +61,12 @@ impl World {
             .filter_map(|other| self.topology.store(other))
             .collect();
         for other in with {
-            let open = (0..self.topology.data())
-                .any(|it| it != site && self.stores[other].at[it].access == Access::Open);
-            if open || !self.missing(other, site).is_empty() {
+            let mut others = (0..self.topology.data()).filter(|it| *it != site);
+            let open = others.find(|it| self.stores[other].at[*it].access == Access::Open);
+            let missing = self.missing(other, site);
+            if open.is_some() || !missing.is_empty() {
                 let words = format!(
-                    "{name} is promoted while {} of its group is not equal",
+                    "{name} is promoted while {} of its group is not equal: open at site {open:?}, lacks {missing:?}",
                     self.topology.stores[other]
                 );
                 self.checks.fail(self.now, "I10", words);

@@ -45,15 +45,17 @@ impl World {
     pub(crate) fn check_runbook(&mut self, runbook: &Arc<Runbook>) {
         let begun: Vec<Option<usize>> = (0..self.stores.len())
             .map(|store| {
-                let mut sites = 0..self.topology.data();
-                sites.find(|site| {
-                    self.sites[*site].up
-                        && self.stores[store].at[*site].access == mainstay_model::Access::Open
-                })
+                let site = self.owner(store)?;
+                let access = self.stores[store].at[site].access;
+                let open = self.sites[site].up && access == mainstay_model::Access::Open;
+                open.then_some(site)
             })
             .collect();
         self.checks.open = begun;
+        self.checks.workloads = self.workloads.clone();
+        self.checks.routes = self.routes.clone();
         self.checks.began = self.now;
+        self.checks.others.clear();
         if runbook.mode == MoveMode::Reprotect {
             self.check_reprotect(runbook);
             return;
@@ -81,6 +83,15 @@ impl World {
         }
     }
 
+    /// A run goes on, and none has begun since it was made (I21).
+    pub(crate) fn check_newest(&mut self) {
+        let Some(run) = self.run_now() else { return };
+        if !self.checks.is_newest(run) {
+            let words = format!("{} goes on after a newer run", run.created().run);
+            self.checks.fail(self.now, "I21", words);
+        }
+    }
+
     /// Every change of a route in one runbook has a number of its own.
     fn check_numbers(&mut self, runbook: &Runbook) {
         for (route, name) in self.topology.routes.clone().iter().enumerate() {
@@ -97,7 +108,7 @@ impl World {
             numbers.sort_unstable();
             numbers.dedup();
             let record = self.routes[route].epoch;
-            let seen = self.registry.routes.get(name).map(|it| it.epoch);
+            let seen = self.registry.shown.get(name).map(|it| it.epoch);
             let old = seen == Some(record) && numbers.iter().any(|it| *it <= record);
             if numbers.len() < count || old {
                 let words =

@@ -61,7 +61,9 @@ impl World {
         for entry in active.run.take_entries() {
             active.disk.append(entry.seq, &entry.bytes);
             self.mover.entries += 1;
-            dies |= self.options.dies == Dies::AtEntry(self.mover.entries);
+            let entry = self.mover.entries;
+            dies |= self.options.dies == Dies::AtEntry(entry);
+            dies |= self.mover.dies_at == Some(entry) && !self.mover.died;
         }
         if self.options.own == Some(Own::DiskLies) {
             let upto = active.disk.written();
@@ -85,6 +87,7 @@ impl World {
         }
         self.set_wake();
         if dies {
+            self.mover.died = true;
             self.mover_dies(Kind::ExecutorCrash);
         }
     }
@@ -203,7 +206,26 @@ impl World {
         if let Some(active) = &mut self.mover.active {
             active.waiting.insert(id.clone(), token);
         }
-        self.at(self.now + REPLY, Ev::NoReply(life, id.clone(), token));
+        // Sometimes nobody says that no answer came: the run's own timers have to notice (I29).
+        let hangs = self.is_faulty() && self.fault_dice.chance(150);
+        if hangs {
+            self.fault(Kind::Hangs);
+        } else {
+            self.at(self.now + REPLY, Ev::NoReply(life, id.clone(), token));
+        }
+        if self.is_faulty() && self.fault_dice.chance(300) {
+            let after = self.fault_dice.between(300 * MS, REPLY);
+            self.at(self.now + after, Ev::Impatient(life, id.clone(), token));
+        }
+    }
+
+    /// A person who waits for an answer turns the run round.
+    pub(crate) fn impatient(&mut self, life: u64, id: &EffectId, token: u64) {
+        let active = self.mover.active.as_ref().filter(|it| it.life == life);
+        if active.is_some_and(|it| it.waiting.get(id) == Some(&token)) {
+            self.fault(Kind::Person);
+            self.turn_round("it hangs");
+        }
     }
 
     /// It did not come.
@@ -247,7 +269,11 @@ impl World {
             self.no_sight(life, look);
             return;
         }
-        self.at(self.now + SIGHT, Ev::NoSight(life, look));
+        if self.is_faulty() && self.fault_dice.chance(100) {
+            self.fault(Kind::Hangs);
+        } else {
+            self.at(self.now + SIGHT, Ev::NoSight(life, look));
+        }
         let blind = self.is_faulty() && self.fault_dice.chance(12);
         if blind {
             self.fault(Kind::Blind);
@@ -406,14 +432,7 @@ impl World {
 
     /// Nothing moves any more without a person, or the run is over.
     fn ended(&mut self, life: u64, phase: RunPhase) {
-        let over = matches!(
-            phase,
-            RunPhase::Succeeded
-                | RunPhase::SucceededWithExceptions
-                | RunPhase::Retreated
-                | RunPhase::Cancelled
-        );
-        if over {
+        if phase.is_over() {
             self.finish(phase);
         } else {
             self.call_person(life);

@@ -25,9 +25,11 @@ impl World {
             return;
         };
         active.person_called = false;
-        active.memory.helped += 1;
-        let helped = active.memory.helped;
         let phase = active.run.phase();
+        // What cannot be helped is given up once nothing moves any more, and waited for until then.
+        let waits = active.memory.helped > PATIENCE && phase != RunPhase::Stuck;
+        active.memory.helped += u32::from(!waits);
+        let helped = active.memory.helped;
         match phase {
             RunPhase::AwaitingApproval => self.approve(),
             RunPhase::Paused => {
@@ -36,7 +38,7 @@ impl World {
             RunPhase::Planned | RunPhase::Running | RunPhase::Retreating | RunPhase::Stuck => {
                 if helped > PATIENCE && phase == RunPhase::Stuck {
                     self.give_up();
-                } else {
+                } else if !waits {
                     self.help();
                 }
             }

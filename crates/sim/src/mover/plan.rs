@@ -29,6 +29,8 @@ pub(crate) enum Begun {
     Nothing,
     /// Refused, for these reasons.
     Refused(Vec<Code>),
+    /// Refused, because an earlier run is not over.
+    Unfinished,
 }
 
 impl World {
@@ -148,6 +150,12 @@ impl World {
 
     /// Plans and starts. A loss is accepted up to `limit`, if there is one.
     pub(crate) fn begin_move(&mut self, request: &Request, limit: Option<Span>) -> Begun {
+        if self.leaves_unfinished() {
+            self.trace.say(self.now, || {
+                "refused: an earlier run is not over".to_owned()
+            });
+            return Begun::Unfinished;
+        }
         let mut observed = self.observed();
         if let Some(old) = self.registry.glance.take() {
             // Planned from what was seen a while ago.
@@ -159,6 +167,7 @@ impl World {
             self.registry.glance = Some(observed);
             return Begun::Refused(Vec::new());
         }
+        self.registry.shown = observed.routes.clone();
         let file = self.topology.file.clone();
         let kinds = self.topology.kinds.clone();
         let first = plan(&file, &kinds, &observed, request);

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use mainstay_engine::{Event, Illegal, Run, RunPhase, Seq, read_log_with};
+use mainstay_engine::{Event, Illegal, Run, RunPhase, Seq, read_log_with, unfinished_with};
 use mainstay_model::{ExecutorEpoch, PersonId, Runbook, Span};
 
 use super::{Active, Memory, Parked, disk::Disk};
@@ -15,17 +15,6 @@ use crate::{
     topology::name,
     world::{Ev, World},
 };
-
-/// Whether a run is over.
-pub(crate) fn is_over(phase: RunPhase) -> bool {
-    matches!(
-        phase,
-        RunPhase::Succeeded
-            | RunPhase::SucceededWithExceptions
-            | RunPhase::Retreated
-            | RunPhase::Cancelled
-    )
-}
 
 /// What two runs say about themselves, where they differ.
 fn differ(a: &Run, b: &Run) -> Option<String> {
@@ -54,6 +43,7 @@ impl World {
             return;
         };
         self.fault(kind);
+        self.mover.deaths += 1;
         self.trace.say(self.now, || "the mover dies".to_owned());
         self.check_replay(&active);
         let Active {
@@ -76,7 +66,10 @@ impl World {
     /// It comes back, and mostly carries on where it was.
     pub(crate) fn mover_up(&mut self) {
         self.mover.down = false;
-        let another = self.options.faults
+        // A run that is over on disk needs nobody, and whoever comes next sees that.
+        let last = self.mover.parked.last();
+        let another = last.is_some_and(|parked| !self.phase_on_disk(parked).is_over())
+            && self.options.faults
             && !matches!(self.options.dies, Dies::AtEntry(_))
             && self.fault_dice.chance(120);
         if another {
@@ -103,7 +96,7 @@ impl World {
         let Some(run) = self.read_back(&runbook, &mut disk, &memory) else {
             return;
         };
-        let over = is_over(run.phase());
+        let over = run.phase().is_over();
         let before = run.executor();
         self.activate(run, disk, memory);
         if over {
@@ -111,6 +104,7 @@ impl World {
             self.finish(phase.unwrap_or(RunPhase::Cancelled));
             return;
         }
+        self.check_newest();
         self.old_executor_is_refused(before);
         let executor = self.next_executor();
         self.greet();
@@ -120,6 +114,24 @@ impl World {
         if said.is_ok() && now.is_some_and(|now| now != executor) {
             let words = format!("executor {now:?} executes, {executor:?} resumed");
             self.checks.fail(self.now, "I20", words);
+        }
+    }
+
+    /// Whether an earlier run keeps a new one from beginning, by the dispatcher's rule.
+    pub(super) fn leaves_unfinished(&self) -> bool {
+        let runs = self.mover.parked.iter();
+        let runs = runs.map(|parked| ((), self.phase_on_disk(parked)));
+        unfinished_with(runs, self.options.engine).is_some()
+    }
+
+    /// What a run's journal says of it. One that has no entry was never there.
+    fn phase_on_disk(&self, parked: &Parked) -> RunPhase {
+        let (disk, bugs) = (&parked.disk, self.options.engine);
+        match read_log_with(&disk.synced, disk.durable, bugs) {
+            Ok(log) if log.entries.is_empty() => RunPhase::Cancelled,
+            Ok(log) => Run::replay_with(Arc::clone(&parked.runbook), log.entries, bugs)
+                .map_or(RunPhase::Running, |run| run.phase()),
+            Err(_) => RunPhase::Running,
         }
     }
 

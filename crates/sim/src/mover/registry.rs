@@ -19,6 +19,8 @@ pub(crate) struct Registry {
     granted: BTreeMap<ComponentId, Epoch>,
     /// The last that was seen of each route.
     pub(crate) routes: BTreeMap<ComponentId, RouteFacts>,
+    /// The routes as the last plan was told of them.
+    pub(crate) shown: BTreeMap<ComponentId, RouteFacts>,
     pub(crate) quarantined: BTreeSet<SiteId>,
     /// What was seen a while ago and is not yet used.
     pub(crate) glance: Option<mainstay_planner::Observed>,
@@ -35,6 +37,7 @@ impl Registry {
             epochs: first().collect(),
             granted: first().collect(),
             routes: BTreeMap::new(),
+            shown: BTreeMap::new(),
             quarantined: BTreeSet::new(),
             glance: None,
             last_hash: None,

@@ -198,19 +198,26 @@ impl World {
         self.reply(site, task.life, id.clone(), reply);
     }
 
+    /// The floor that an order does not reach any more.
+    fn is_void(&self, site: usize, order: &Order) -> Option<Epoch> {
+        let (store, epoch) = agent::token(&asked(order))?;
+        let floor = self.sites[site].agent.floor(&store);
+        (epoch < floor).then_some(floor)
+    }
+
     /// What the agent's driver says; somebody newer may have come while the order waited.
     fn carry_out(&mut self, site: usize, order: &Order) -> Reply {
-        if let Some((store, epoch)) = agent::token(&asked(order)) {
-            let floor = self.sites[site].agent.floor(&store);
-            if epoch < floor {
-                return Err(ActError::StaleEpoch(floor));
-            }
+        if let Some(floor) = self.is_void(site, order) {
+            return Err(ActError::StaleEpoch(floor));
         }
         if self.is_faulty() && self.fault_dice.chance(25) {
             self.fault(crate::faults::Kind::Unknown);
             return match self.fault_dice.below(3) {
                 0 => not_done("try-again", Retry::MayHelp),
-                1 => unknown("lost"),
+                1 => {
+                    self.send_late(order);
+                    unknown("lost")
+                }
                 _ => {
                     let _ = self.drive(site, order);
                     unknown("happened")
@@ -268,7 +275,8 @@ impl World {
         let tasks = std::mem::take(&mut self.sites[site].agent.tasks);
         for (_, task) in tasks {
             let waits = matches!(task.order.action.op, Op::Fence(_));
-            if self.sites[site].up && !waits && self.fault_dice.chance(400) {
+            let void = self.is_void(site, &task.order);
+            if self.sites[site].up && !waits && void.is_none() && self.fault_dice.chance(400) {
                 let _ = self.drive(site, &task.order);
             }
         }

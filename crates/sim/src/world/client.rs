@@ -119,7 +119,8 @@ impl World {
             && !replica.copying
             && !agent.held.contains(name)
             && !agent.owned.contains_key(name);
-        let source = self.owner(store).filter(|source| {
+        // A copy follows whom its own mark names, as the agents' copies do.
+        let source = Some(self.topology.site(&replica.mark.owner)).filter(|source| {
             *source != site
                 && self.reads(site, *source)
                 && self.stores[store].at[*source].mark.epoch >= replica.mark.epoch

@@ -8,11 +8,15 @@ use mainstay_model::{
 };
 
 use super::{
-    World,
+    Ev, World,
     agent::not_done,
     truth::{Replica, Reply},
 };
-use crate::{bugs::Own, clock::MS, topology::STRICT};
+use crate::{
+    bugs::Own,
+    clock::{MS, SECOND},
+    topology::STRICT,
+};
 
 #[expect(
     clippy::unnecessary_wraps,
@@ -20,6 +24,15 @@ use crate::{bugs::Own, clock::MS, topology::STRICT};
 )]
 fn done() -> Reply {
     Ok(Progress::Done(Output::default()))
+}
+
+/// A change of a route that is on its way to the route's server.
+#[derive(Debug, Clone)]
+pub(crate) struct Update {
+    route: usize,
+    to: RouteFacts,
+    /// The number that the record must still have: the update's own condition.
+    was: Epoch,
 }
 
 /// How far content goes.
@@ -34,6 +47,7 @@ impl World {
         self.trace.say(self.now, || {
             format!("site {site} does {:?} {}", action.op, action.subject)
         });
+        self.check_driven(order);
         match (&action.op, action.driver.as_str()) {
             (Op::Fence(_), "lease") => return done(),
             (Op::Fence(below), "agent") => return self.shut(site, &action.subject, *below),
@@ -296,8 +310,49 @@ impl World {
         done()
     }
 
+    /// A route's update is lost on its way to the server, or comes late.
+    pub(super) fn send_late(&mut self, order: &Order) {
+        let (Op::Route { weights, epoch }, Some(name)) =
+            (&order.action.op, order.action.subject.component())
+        else {
+            return;
+        };
+        let Some(route) = self.topology.route(name) else {
+            return;
+        };
+        let was = self.routes[route].epoch;
+        if was >= *epoch {
+            return;
+        }
+        self.fault(crate::faults::Kind::Late);
+        let update = Update {
+            route,
+            to: RouteFacts {
+                weights: weights.clone(),
+                epoch: *epoch,
+            },
+            was,
+        };
+        let late = self.fault_dice.between(SECOND, 40 * SECOND);
+        self.at(self.now + late, Ev::LateUpdate(Box::new(update)));
+    }
+
+    /// It arrives. The server takes it only if the record still says what the update was made for.
+    pub(super) fn late_update(&mut self, update: &Update) {
+        let Update { route, to, was } = update;
+        let record = &self.routes[*route];
+        let fits = record.epoch == *was || self.has(Own::RouteIgnoresRecord);
+        if fits && record != to {
+            self.trace.say(self.now, || {
+                format!("a late update sets route {route} to {to:?}")
+            });
+            self.check_route(*route, &to.weights, to.epoch);
+            self.routes[*route] = to.clone();
+        }
+    }
+
     /// Whether the workload is a scheduler.
     pub(crate) fn is_scheduler(&self, workload: usize) -> bool {
-        self.topology.declared_workload(workload).role == mainstay_model::WorkloadRole::Scheduler
+        self.topology.schedulers[workload]
     }
 }

@@ -7,9 +7,17 @@ use mainstay_model::{
 };
 
 use super::{World, drive::position};
-use crate::topology::name;
+use crate::{clock::Time, topology::name};
 
 impl World {
+    /// An executor's look waits for an order on the same component that is under way, like the real agent's. Whoever
+    /// asked has given up before a long one ends.
+    pub(super) fn under_way(&self, site: usize, scope: &Scope) -> Option<Time> {
+        let busy = &self.sites[site].agent.busy;
+        let until = busy.get(scope.subject.component()?).copied();
+        until.filter(|until| *until > self.now)
+    }
+
     /// The agent of `site` looks.
     pub(crate) fn observe(&self, site: usize, scope: &Scope) -> Sample {
         let at = self.sites[site].clock.wall(self.now);

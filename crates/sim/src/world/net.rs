@@ -58,15 +58,13 @@ impl Net {
     }
 
     /// The delays after which a message arrives: none if it is lost, two if it is duplicated.
-    pub(crate) fn send(&self, from: usize, to: usize, dice: &mut Dice) -> Vec<Time> {
+    pub(crate) fn send(&self, from: usize, to: usize, dice: &mut Dice) -> [Option<Time>; 2] {
         if !self.passes(from, to) || (self.loss > 0 && dice.chance(self.loss)) {
-            return Vec::new();
+            return [None, None];
         }
-        let mut delays = vec![self.delay(dice)];
-        if self.twice > 0 && dice.chance(self.twice) {
-            delays.push(self.delay(dice) * 3);
-        }
-        delays
+        let first = self.delay(dice);
+        let twice = self.twice > 0 && dice.chance(self.twice);
+        [Some(first), twice.then(|| self.delay(dice) * 3)]
     }
 
     fn delay(&self, dice: &mut Dice) -> Time {

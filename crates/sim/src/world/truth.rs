@@ -133,7 +133,7 @@ impl World {
 
     /// The length of a store's lease, if it has one.
     pub(crate) fn lease(&self, store: usize) -> Option<mainstay_model::Span> {
-        self.topology.declared_store(store).lease
+        self.topology.leases[store]
     }
 
     /// Whether a scheduler really does work there.

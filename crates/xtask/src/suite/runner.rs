@@ -15,10 +15,11 @@ use crate::say;
 type Stage = (&'static str, fn(&Path) -> Result<Outcome, Error>);
 
 /// A failed stage does not keep the next one from running: one run shows everything.
-const STAGES: [Stage; 4] = [
+const STAGES: [Stage; 5] = [
     ("checks", stages::checks),
     ("tests", stages::tests),
     ("simulator", stages::seeds),
+    ("planted bugs", stages::planted),
     ("crash test", stages::crash),
 ];
 
@@ -58,9 +59,9 @@ pub(crate) fn command(root: &Path, install: Install) -> Result<ExitCode, Error> 
 fn summary(times: &[(&str, Duration)], left_out: &[(String, String)], all: Duration) {
     say::line("== summary");
     for (name, time) in times {
-        say::line(&format!("{name:<12}{}", say::took(*time)));
+        say::line(&format!("{name:<14}{}", say::took(*time)));
     }
-    say::line(&format!("{:<12}{}", "all", say::took(all)));
+    say::line(&format!("{:<14}{}", "all", say::took(all)));
     for (name, reason) in left_out {
         say::line(&format!("left out: {name}: {reason}"));
     }
