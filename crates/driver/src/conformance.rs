@@ -59,6 +59,8 @@ pub enum Breach {
     NotIdempotent(ActError),
     #[error("a handle that nobody gave out was answered with {0}")]
     AnswersAnyHandle(String),
+    #[error("asked what became of something that nobody ordered, it answered with {0}")]
+    RecallsAnything(String),
     #[error("it promises to reject old epochs, and answered one with {0}")]
     AcceptsStale(String),
 }
@@ -119,7 +121,8 @@ async fn holds(case: &Case) -> Tri {
     case.kind.holds(&case.goal, &sample, now())
 }
 
-/// What it does not know it refuses, and touches nothing; a handle from nowhere is not a success.
+/// What it does not know it refuses, and touches nothing; a handle from nowhere is not a success, and
+/// what was never done is not recalled.
 async fn refuses_the_unknown(case: &Case, before: &Facts, breaches: &mut Vec<Breach>) {
     let op = Op::Custom {
         name: "no-driver-knows-this".to_owned(),
@@ -138,6 +141,9 @@ async fn refuses_the_unknown(case: &Case, before: &Facts, breaches: &mut Vec<Bre
     let nowhere = Handle("no-driver-gave-this-out".to_owned());
     if let Ok(progress) = case.driver.poll(&strange, &nowhere).await {
         breaches.push(Breach::AnswersAnyHandle(words(&Ok(progress))));
+    }
+    if let Ok(progress) = case.driver.recall(&strange).await {
+        breaches.push(Breach::RecallsAnything(words(&Ok(progress))));
     }
 }
 
