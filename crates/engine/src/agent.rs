@@ -3,8 +3,8 @@
 //! Must not know where an agent keeps its journal, nor how an order is carried out.
 
 use mainstay_model::{
-    Access, Action, ComponentId, EffectId, Epoch, ExecutorEpoch, Fence, Op, PlanFile, SiteId,
-    StoreFacts,
+    Access, Action, ComponentId, Direction, EffectId, Epoch, ExecutorEpoch, Fence, Op, PlanFile,
+    SiteId, StoreFacts,
 };
 
 use crate::bugs::{Bug, Bugs};
@@ -26,6 +26,8 @@ pub struct Asked<'a> {
 pub struct Known<R, H> {
     /// The effect itself, if it was seen before.
     pub recorded: Option<R>,
+    /// The latest other order about the same step of the same run that was seen.
+    pub latest: Option<(Direction, u32)>,
     /// The newest executor that was heard of.
     pub executor: ExecutorEpoch,
     /// The floor of the store that the order's token names ([`token`]).
@@ -43,6 +45,8 @@ pub enum Admission<R, H> {
     Known(R),
     /// A newer executor was here (I20).
     Superseded(ExecutorEpoch),
+    /// A later attempt at the step, or its undoing, was ordered meanwhile: this one is late.
+    Overtaken(Direction, u32),
     /// The store is at a newer epoch (I3).
     Stale(Epoch),
     /// A store it needs is held back.
@@ -118,6 +122,11 @@ pub fn admit<R, H>(asked: &Asked<'_>, known: Known<R, H>, bugs: Bugs) -> Admissi
     if asked.id.executor < known.executor && !bugs.has(Bug::AgentObeysOldExecutor) {
         return Admission::Superseded(known.executor);
     }
+    if let Some((direction, attempt)) = known.latest
+        && age(direction, attempt) > age(asked.id.direction, asked.id.attempt)
+    {
+        return Admission::Overtaken(direction, attempt);
+    }
     let token = token(asked);
     if let Some((_, epoch)) = &token
         && *epoch < known.floor
@@ -140,6 +149,12 @@ pub fn admit<R, H>(asked: &Asked<'_>, known: Known<R, H>, bugs: Bugs) -> Admissi
     }
     changes.extend(before(asked.action));
     Admission::New(changes)
+}
+
+/// Orders about one step by the time at which they were given: what was undone is not done again.
+#[must_use]
+pub fn age(direction: Direction, attempt: u32) -> (bool, u32) {
+    (direction == Direction::Undo, attempt)
 }
 
 /// What is being stopped is no longer expected to run, a store that is being closed is no longer this site's.

@@ -9,7 +9,7 @@ use mainstay_engine::{
     agent::{self, Admission, Change},
     lease::LeaseRecord,
 };
-use mainstay_model::{ComponentId, EffectId, Epoch, ExecutorEpoch, Timestamp};
+use mainstay_model::{ComponentId, Direction, EffectId, Epoch, ExecutorEpoch, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::{
@@ -83,6 +83,7 @@ impl Ledger {
                 }
                 let known = agent::Known {
                     recorded: recorded(c, &order.id)?,
+                    latest: latest(c, &order.id)?,
                     executor: executor(c)?,
                     floor,
                     held: back,
@@ -374,6 +375,25 @@ fn recorded(c: &Connection, id: &EffectId) -> rusqlite::Result<Option<Recorded>>
             Some(bytes) => decode(0, &bytes).map(Recorded::Answered),
         })
         .transpose()
+}
+
+/// The latest order about the same step of the same run: their names begin alike.
+fn latest(c: &Connection, id: &EffectId) -> rusqlite::Result<Option<(Direction, u32)>> {
+    let step = format!("{}/{}", id.run, id.step.0);
+    let mut rows =
+        c.prepare_cached("SELECT effect FROM effects WHERE id > ?1 || '/' AND id < ?1 || '0'")?;
+    let known = rows.query_map([step], |row| {
+        decode::<EffectId>(0, &row.get::<_, Vec<u8>>(0)?)
+    })?;
+    let mut latest = None;
+    for known in known {
+        let known = known?;
+        let age = agent::age(known.direction, known.attempt);
+        if latest.is_none_or(|(direction, attempt)| agent::age(direction, attempt) < age) {
+            latest = Some((known.direction, known.attempt));
+        }
+    }
+    Ok(latest)
 }
 
 fn executor(c: &Connection) -> rusqlite::Result<ExecutorEpoch> {

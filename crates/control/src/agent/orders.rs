@@ -155,6 +155,7 @@ impl Orders {
     }
 
     async fn once(&self, order: Order) -> Reply {
+        let id = order.id.clone();
         let needs = agent::needs(&self.site.plan, &order.action);
         let admission = match self.site.ledger.admit(&order, needs).await {
             Ok(admission) => admission,
@@ -173,6 +174,10 @@ impl Orders {
             Admission::Superseded(newest) => refused(
                 "executor-superseded",
                 format!("executor {} has taken over", newest.0),
+            ),
+            Admission::Overtaken(..) => refused(
+                "order-overtaken",
+                format!("a later order about the step of {id} was given meanwhile"),
             ),
             Admission::Stale(floor) => Reply::Error(ActError::StaleEpoch(floor)),
             Admission::Held(store, held) => refused(

@@ -108,6 +108,31 @@ async fn an_order_that_was_asked_after_before_it_came_is_never_carried_out() {
 }
 
 #[tokio::test]
+async fn an_order_that_comes_after_a_later_one_is_refused() {
+    let (folder, world) = (tempfile::tempdir().unwrap(), World::new());
+    let (_agent, client) = agent(folder.path(), DR, &world).await;
+    let nth = |direction, attempt| {
+        let id = EffectId {
+            direction,
+            attempt,
+            ..effect(1, 1)
+        };
+        order(id, DR, "web", Op::Start)
+    };
+    let (forward, back) = (Direction::Forward, Direction::Undo);
+    assert!(done(&client.act(nth(forward, 2)).await.unwrap()));
+    let late = client.act(nth(forward, 1)).await.unwrap();
+    assert_eq!(code(&late), "order-overtaken");
+    assert!(done(&client.act(nth(back, 1)).await.unwrap()));
+    let late = client.act(nth(forward, 3)).await.unwrap();
+    assert_eq!(code(&late), "order-overtaken");
+    // Another step, whose number begins alike, is another step.
+    let other = order(effect(10, 1), DR, "web", Op::Start);
+    assert!(done(&client.act(other).await.unwrap()));
+    assert_eq!(world.acts(), 3);
+}
+
+#[tokio::test]
 async fn a_driver_may_tell_what_became_of_an_unknown_outcome() {
     let (folder, world) = (tempfile::tempdir().unwrap(), World::new());
     let (_agent, client) = agent(folder.path(), DR, &world).await;

@@ -6,7 +6,7 @@ use mainstay_engine::{
     agent::{self, Admission, Change},
     lease::{Drift, Grantor},
 };
-use mainstay_model::{ComponentId, EffectId, Epoch, ExecutorEpoch, Op, Span};
+use mainstay_model::{ComponentId, Direction, EffectId, Epoch, ExecutorEpoch, Op, Span};
 
 use super::{
     Ev, Msg, World,
@@ -88,6 +88,14 @@ impl Agent {
         self.quarantined = true;
     }
 
+    /// The latest order about the same step.
+    fn latest(&self, id: &EffectId) -> Option<(Direction, u32)> {
+        let known = self.effects.keys();
+        let same = known.filter(|known| known.run == id.run && known.step == id.step);
+        same.map(|known| (known.direction, known.attempt))
+            .max_by_key(|(direction, attempt)| agent::age(*direction, *attempt))
+    }
+
     /// The floor of a store.
     pub(crate) fn floor(&self, store: &ComponentId) -> Epoch {
         self.floors.get(store).copied().unwrap_or_default()
@@ -111,6 +119,7 @@ impl World {
         let floor = agent::token(&asked(&order)).map(|(store, _)| it.floor(&store));
         let known = agent::Known {
             recorded: it.effects.get(&order.id).cloned(),
+            latest: it.latest(&order.id),
             executor: it.executor,
             floor: floor.unwrap_or_default(),
             held: needs
@@ -133,6 +142,7 @@ impl World {
             }
             Admission::Known(Recorded::Started) => unknown("agent-restarted"),
             Admission::Superseded(_) => not_done("executor-superseded", Retry::Useless),
+            Admission::Overtaken(..) => not_done("order-overtaken", Retry::Useless),
             Admission::Stale(floor) => Err(ActError::StaleEpoch(floor)),
             Admission::Held(..) => not_done("quarantined", Retry::Useless),
         };
