@@ -2,16 +2,16 @@
 //! follows for the steps around it.
 //! Must not decide where a step goes; [`crate::machine::transition`] does.
 
-use mainstay_model::{Direction, Necessity, Output, Phase, Span, Step, StepId, Timestamp};
+use mainstay_model::{Direction, Necessity, Output, Phase, Span, Step, StepId, Timestamp, Tri};
 
 use super::{
     effects::{look_pause, try_pause},
     state::{Commit, Mode, RECALL, RunState, StepRun, Turn},
 };
-use crate::bugs::Bug;
 use crate::machine::{
-    Next, Pause, Permit, Place, Signal, Stage, Task, Unexpected, Why, transition,
+    Next, Pause, Permit, Place, Said, Signal, Stage, Task, Unexpected, Why, transition,
 };
+use crate::{Look, bugs::Bug};
 
 /// A look that hangs is given up so long after the step's own time; the answer to the last one comes first.
 const LOOK_GRACE: Span = Span::from_secs(1);
@@ -54,6 +54,7 @@ impl RunState {
         let run = &mut self.steps[id.index()];
         let was = run.place;
         record(run, next, news, turn.now);
+        run.unheard = is_silence(signal).then(|| run.unheard.unwrap_or(turn.now));
         if matches!(signal, Signal::Retry) || was.direction != next.place.direction {
             run.tries = 0;
         }
@@ -202,6 +203,16 @@ impl RunState {
         }
         self.left -= 1;
         self.schedule.free_dependents(step.id);
+    }
+}
+
+/// Whether a signal says of an action that was ordered only that nobody can tell what became of it.
+fn is_silence(signal: Signal) -> bool {
+    match signal {
+        Signal::Saw { look, goals, .. } => look != Look::Before && goals == Tri::CannotTell,
+        Signal::Acted(said) => said == Said::Unknown,
+        Signal::Late => true,
+        _ => false,
     }
 }
 

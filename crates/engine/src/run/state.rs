@@ -5,18 +5,22 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use mainstay_model::{
     Direction, Epoch, ExecutorEpoch, Necessity, OnFailure, Output, PersonId, Predicate, Runbook,
-    Step, StepId, Timestamp, Undo, Wanted,
+    Span, Step, StepId, Timestamp, Undo, Wanted,
 };
 
 use super::schedule::Schedule;
 use crate::{
     Approval, Created, Effect, RunPhase, Seq,
-    bugs::Bugs,
+    bugs::{Bug, Bugs},
     machine::{About, Fate, Permit, Place, Shape, Stage},
 };
 
 /// Stands for the handle of an action that was ordered and never answered: the agent knows it by its effect id.
 pub(crate) const RECALL: &str = "recall";
+
+/// While a planned move can still go back, its users are stopped: it does not wait longer than this for word of what
+/// became of a step, however long the step itself may take.
+const SILENCE: Span = Span::from_secs(20);
 
 /// The direction of the run, before it is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +61,8 @@ pub(crate) struct StepRun {
     /// Looks since the last change of stage.
     pub(crate) looks: u32,
     pub(crate) deadline: Option<Timestamp>,
+    /// Since when nobody can tell what became of its action.
+    pub(crate) unheard: Option<Timestamp>,
     pub(crate) timer: Option<Timestamp>,
     pub(crate) started: Option<Timestamp>,
     pub(crate) ended: Option<Timestamp>,
@@ -79,6 +85,7 @@ impl StepRun {
             tries: 0,
             looks: 0,
             deadline: None,
+            unheard: None,
             timer: None,
             started: None,
             ended: None,
@@ -219,12 +226,16 @@ impl RunState {
             Necessity::Required if self.retreats(turn.runbook) => Fate::Undo,
             Necessity::Required => Fate::Ask,
         };
+        let silent = run.unheard.is_some_and(|at| turn.now.since(at) >= SILENCE)
+            && fate == Fate::Undo
+            && !self.bugs.has(Bug::LooksForever);
+        let over = run.deadline.is_some_and(|at| turn.now >= at);
         About {
             shape: shape(step),
             goals: !goals(step, run.place.direction).is_empty(),
             once: self.once.contains(&step.id),
             again: run.tries < self.created.limits.retries,
-            late: run.deadline.is_some_and(|at| turn.now >= at),
+            late: over || silent,
             handle: (run.handle.as_ref()).is_some_and(|(handle, _)| handle != RECALL),
             attempted: run.attempts > 0,
             leaving: forward && self.mode == Mode::Retreating,

@@ -5,7 +5,8 @@ use mainstay_engine::{
     ActOutcome, Effect, Event, Evidence, ObservedGoals, Run, RunPhase, StepState,
 };
 use mainstay_model::{
-    Direction, EffectId, ExecutorEpoch, OnFailure, Output, Phase, Runbook, StepId, Timestamp, Undo,
+    Direction, EffectId, ExecutorEpoch, OnFailure, Output, Phase, Runbook, Span, StepId, Timestamp,
+    Undo,
 };
 
 const ACTS: [u32; 9] = [0, 1, 2, 3, 4, 5, 6, 8, 9];
@@ -283,6 +284,36 @@ fn quick_answer(effect: &Effect, done: &mut std::collections::BTreeSet<StepId>) 
             })
         }
         _ => None,
+    }
+}
+
+/// A copy may take hours; that nobody answers for it is known much sooner, and the users are stopped meanwhile.
+#[test]
+fn silence_turns_a_planned_move_round_long_before_the_steps_own_time_is_over() {
+    let hours = Span::from_secs(4 * 3600);
+    let rests = |step: u32, fault: Fault, on_failure: OnFailure| {
+        let mut book = small_move();
+        book.on_failure = on_failure;
+        let long = &mut book.steps[step as usize];
+        (long.timeout, long.undo) = (hours, Undo::Nothing);
+        let mut world = faulty(step, Direction::Forward, 1..=9, fault);
+        world.blind.insert(StepId(step));
+        let mut host = Host::new(&book, world);
+        let began = host.now;
+        let phase = host.rest();
+        assert!(host.broken.is_empty(), "{:?}", host.broken);
+        (phase, host.now.since(began))
+    };
+    for fault in [Fault::Happened, Fault::Lies, Fault::Lost] {
+        let (phase, took) = rests(3, fault, OnFailure::Retreat);
+        assert_eq!(phase, RunPhase::Retreated, "{fault:?}");
+        assert!(took < Span::from_secs(120), "{fault:?}: {took}");
+    }
+    // Where there is no way back, there is nothing to gain by giving up.
+    for (step, on_failure) in [(3, OnFailure::Hold), (8, OnFailure::Retreat)] {
+        let (phase, took) = rests(step, Fault::Lost, on_failure);
+        assert_eq!(phase, RunPhase::Stuck);
+        assert!(took >= hours, "{took}");
     }
 }
 
