@@ -23,18 +23,7 @@ async fn refusals_a_broken_site_a_second_mover_and_a_returned_site() {
     assert_eq!(refused.exit, Some(2), "{}", refused.why());
 
     // Two movers: one moves, the other is refused.
-    let first = stage
-        .world
-        .start_verb(&["switchover", "--to", "dr", "--yes"])
-        .unwrap();
-    let second = stage
-        .world
-        .start_verb(&["switchover", "--to", "dr", "--yes"])
-        .unwrap();
-    let (first, second) = tokio::join!(first.end(), second.end());
-    let mut exits = [first.unwrap().exit, second.unwrap().exit];
-    exits.sort_unstable();
-    assert_eq!(exits, [Some(0), Some(3)]);
+    two_movers(&stage, &["switchover", "--to", "dr", "--yes"]).await;
     stage.serves(Site::Dr).await;
     stage.nothing_lost(Site::Dr).await;
     stage.done(&["reprotect", "prod", "--yes"]).await;
@@ -80,4 +69,13 @@ async fn refusals_a_broken_site_a_second_mover_and_a_returned_site() {
     assert_eq!(refused.exit, Some(3), "{}", refused.why());
     stage.done(&["reprotect", "dr", "--yes"]).await;
     stage.well().await;
+}
+
+/// One of them moves, the other is refused.
+async fn two_movers(stage: &Stage, verb: &[&str]) {
+    let [first, second] = [(), ()].map(|()| stage.world.start_verb(verb).unwrap());
+    let (first, second) = tokio::join!(first.end(), second.end());
+    let mut exits = [first.unwrap().exit, second.unwrap().exit];
+    exits.sort_unstable();
+    assert_eq!(exits, [Some(0), Some(3)]);
 }
