@@ -130,11 +130,15 @@ fn stores(session: &Session, gathered: &Gathered) -> Vec<StoreRow> {
             .flat_map(|seen| &seen.at)
             .filter_map(|(site, sample)| Some((site, sample.facts()?.store.as_ref()?)))
             .collect();
+        let lag = lag(&facts, &active, now);
+        // What was proven once protects only while the copy is still seen.
+        let copied = lag.is_some() || store.copy.is_none();
+        let proven = seen.is_some_and(|seen| seen.protection == Protection::Protected);
         StoreRow {
             store: name.clone(),
             epoch: seen.map_or(0, |seen| seen.epoch.0),
-            protected: seen.is_some_and(|seen| seen.protection == Protection::Protected),
-            lag: lag(&facts, &active, now),
+            protected: proven && copied,
+            lag,
             rpo: store.objectives.rpo,
             at: facts
                 .iter()

@@ -2,32 +2,28 @@
 
 use std::time::Duration;
 
-use mainstay_demo::world::Site;
+use mainstay_demo::world::{Database, Site};
 
 use crate::support::Stage;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn refusals_a_broken_site_a_second_mover_and_a_returned_site() {
-    let mut stage = Stage::up().await;
+    let Some(stage) = Stage::on(Database::Sqlite).await else {
+        panic!("SQLite needs nothing");
+    };
+    by_hand(stage).await;
+}
 
-    // A forced move without an acceptance.
-    let refused = stage.verb(&["failover", "--to", "dr", "--yes"]).await;
-    assert_eq!(refused.exit, Some(3), "{}", refused.why());
-    let words = refused.why();
-    assert!(words.contains("--accept-loss"), "{words}");
-    assert!(words.contains("loss bound"), "{words}");
-    stage.serves(Site::Prod).await;
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_same_on_postgresql() {
+    if let Some(stage) = Stage::on(Database::Postgres).await {
+        by_hand(stage).await;
+    }
+}
 
-    // Without a terminal and without a yes nothing happens.
-    let refused = stage.verb(&["switchover", "--to", "dr"]).await;
-    assert_eq!(refused.exit, Some(2), "{}", refused.why());
-
-    // Two movers: one moves, the other is refused.
-    two_movers(&stage, &["switchover", "--to", "dr", "--yes"]).await;
-    stage.serves(Site::Dr).await;
-    stage.nothing_lost(Site::Dr).await;
-    stage.done(&["reprotect", "prod", "--yes"]).await;
-    stage.well().await;
+async fn by_hand(mut stage: Stage) {
+    refused(&stage).await;
+    two_movers(&stage).await;
 
     // A planned move to a site that is broken: refused or aborted, and the primary serves on.
     stage.world.break_site(Site::Prod).unwrap();
@@ -45,10 +41,52 @@ async fn refusals_a_broken_site_a_second_mover_and_a_returned_site() {
         .await;
     stage.serves(Site::Prod).await;
 
-    // It returns, and serves nothing until it was reprotected.
     stage.world.heal(Site::Dr).await.unwrap();
+    serves_nothing(&stage, Site::Dr).await;
+    let switchover = stage.verb(&["switchover", "--to", "dr", "--yes"]).await;
+    assert_eq!(switchover.exit, Some(3), "{}", switchover.why());
+
+    // What only it has is given up by the hash that is shown for it, and by no other word.
+    let guessed = ["reprotect", "dr", "--discard-divergence", "all", "--yes"];
+    let guessed = stage.verb(&guessed).await;
+    assert_eq!(guessed.exit, Some(3), "{}", guessed.why());
+    stage.done(&["reprotect", "dr", "--yes"]).await;
+    stage.well().await;
+}
+
+/// A forced move without an acceptance; and without a terminal and without a yes, nothing.
+async fn refused(stage: &Stage) {
+    let refused = stage.verb(&["failover", "--to", "dr", "--yes"]).await;
+    assert_eq!(refused.exit, Some(3), "{}", refused.why());
+    let words = refused.why();
+    assert!(words.contains("--accept-loss"), "{words}");
+    assert!(words.contains("loss bound"), "{words}");
+    stage.serves(Site::Prod).await;
+    let refused = stage.verb(&["switchover", "--to", "dr"]).await;
+    assert_eq!(refused.exit, Some(2), "{}", refused.why());
+}
+
+/// One moves, the other is refused.
+async fn two_movers(stage: &Stage) {
+    let start = || {
+        let args = ["switchover", "--to", "dr", "--yes"];
+        stage.world.start_verb(&args).unwrap()
+    };
+    let (first, second) = (start(), start());
+    let (first, second) = tokio::join!(first.end(), second.end());
+    let mut exits = [first.unwrap().exit, second.unwrap().exit];
+    exits.sort_unstable();
+    assert_eq!(exits, [Some(0), Some(3)]);
+    stage.serves(Site::Dr).await;
+    stage.nothing_lost(Site::Dr).await;
+    stage.done(&["reprotect", "prod", "--yes"]).await;
+    stage.well().await;
+}
+
+/// A site that returned is quarantined, and nobody answers there.
+async fn serves_nothing(stage: &Stage, site: Site) {
     for _ in 0..20 {
-        for replica in stage.world.addresses.replicas(Site::Dr) {
+        for replica in stage.world.addresses.replicas(site) {
             assert!(
                 tokio::net::TcpStream::connect(replica).await.is_err(),
                 "{replica} serves"
@@ -58,24 +96,6 @@ async fn refusals_a_broken_site_a_second_mover_and_a_returned_site() {
     }
     let status = stage.verb(&["status"]).await.value;
     let sites = status["sites"].as_array().unwrap();
-    let dr = sites.iter().find(|row| row["site"] == "dr").unwrap();
-    assert_eq!(dr["standing"], "quarantined");
-    let refused = stage.verb(&["switchover", "--to", "dr", "--yes"]).await;
-    assert_eq!(refused.exit, Some(3), "{}", refused.why());
-
-    // What only it has is given up by the hash that is shown for it, and by no other word.
-    let guessed = ["reprotect", "dr", "--discard-divergence", "all", "--yes"];
-    let refused = stage.verb(&guessed).await;
-    assert_eq!(refused.exit, Some(3), "{}", refused.why());
-    stage.done(&["reprotect", "dr", "--yes"]).await;
-    stage.well().await;
-}
-
-/// One of them moves, the other is refused.
-async fn two_movers(stage: &Stage, verb: &[&str]) {
-    let [first, second] = [(), ()].map(|()| stage.world.start_verb(verb).unwrap());
-    let (first, second) = tokio::join!(first.end(), second.end());
-    let mut exits = [first.unwrap().exit, second.unwrap().exit];
-    exits.sort_unstable();
-    assert_eq!(exits, [Some(0), Some(3)]);
+    let row = sites.iter().find(|row| row["site"] == site.name()).unwrap();
+    assert_eq!(row["standing"], "quarantined");
 }

@@ -35,7 +35,8 @@ pub(super) fn text(world: &World) -> String {
     );
     out.push_str(PROMISES);
     stores(world, &mut out);
-    workloads(world, &mut out);
+    web(world, &mut out);
+    jobs(world, &mut out);
     routes(world, &mut out);
     out.push_str(DETECT);
     out
@@ -112,7 +113,7 @@ fn stores(world: &World, out: &mut String) {
     );
 }
 
-fn workloads(world: &World, out: &mut String) {
+fn web(world: &World, out: &mut String) {
     let program = quoted(&world.program.to_string_lossy());
     let _ = writeln!(out, "\nworkloads:\n  web:\n    kind: process\n    at:");
     for site in Site::DATA {
@@ -150,6 +151,10 @@ fn workloads(world: &World, out: &mut String) {
         let _ = writeln!(out, "        stop: {{ signal: TERM, grace: 2s }}");
     }
     let _ = writeln!(out, "    uses: [ledger, attachments]\n    standby: warm");
+}
+
+fn jobs(world: &World, out: &mut String) {
+    let program = quoted(&world.program.to_string_lossy());
     let _ = writeln!(
         out,
         "  jobs:\n    kind: process\n    role: scheduler\n    at:"
