@@ -3,15 +3,16 @@
 
 include!(concat!(env!("OUT_DIR"), "/pages.rs"));
 
-/// The page of a code, in any case.
-pub(crate) fn page(code: &str) -> Option<&'static str> {
-    PAGES
-        .iter()
-        .find(|(name, _)| name.eq_ignore_ascii_case(code))
-        .map(|(_, page)| *page)
+/// A code as it is written, and its page.
+pub(crate) type Explained = (&'static str, &'static str);
+
+/// The page of a code that was typed, in any case.
+pub(crate) fn page(typed: &str) -> Option<Explained> {
+    let mut all = all();
+    all.find(|(code, _)| code.eq_ignore_ascii_case(typed))
 }
 
 /// Every code that has a page, in order.
-pub(crate) fn codes() -> impl Iterator<Item = &'static str> {
-    PAGES.iter().map(|(name, _)| *name)
+pub(crate) fn all() -> impl Iterator<Item = Explained> {
+    PAGES.iter().copied()
 }

@@ -15,7 +15,7 @@ use crate::{
     live::Live,
     output::{Output, Tone},
     show::clock,
-    tree::{Detail, Picture},
+    tree::{Detail, Picture, last_words},
 };
 
 /// How often the tree is drawn anew.
@@ -228,13 +228,9 @@ impl<'a> Screen<'a> {
             (Some(started), Some(ended)) => format!(" in {}", clock(ended.since(started))),
             _ => String::new(),
         };
-        let why = match &step.state {
-            StepState::Failed { what, .. } | StepState::UndoFailed { what, .. } => {
-                format!(": {what}")
-            }
-            StepState::Skipped { reason } => format!(": {reason}"),
-            _ if tone == Tone::Good || step.note.is_empty() => String::new(),
-            _ => format!(": {}", step.note),
+        let why = match last_words(step) {
+            words if tone == Tone::Good || words.is_empty() => String::new(),
+            words => format!(": {words}"),
         };
         if tone == Tone::Bad {
             self.exceptions.push(format!("{way}{title}{why}"));

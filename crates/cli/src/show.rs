@@ -2,7 +2,7 @@
 //! Must not know how it was computed.
 
 use mainstay_model::{MoveMode, Span};
-use mainstay_planner::{Planned, Refusals, Verdict, render};
+use mainstay_planner::{Code, Planned, Refusals, Verdict, render};
 
 use crate::{
     error::Failure,
@@ -102,11 +102,10 @@ pub(crate) fn counted(count: usize, thing: &str) -> String {
 
 /// Refusals as one failure: the first gives the code, all give evidence.
 pub(crate) fn refused(what: &str, refusals: &Refusals) -> Failure {
-    let code = refusals
-        .list
-        .first()
-        .map_or("unsafe-plan", |refusal| refusal.code.word());
-    let mut failure = Failure::refused(code, format!("{what} was refused before any effect"));
+    let first = refusals.list.first();
+    let code = first.map_or(Code::UnsafePlan, |refusal| refusal.code);
+    let mut failure =
+        Failure::refused(code.word(), format!("{what} was refused before any effect"));
     for refusal in &refusals.list {
         failure = failure.because(format!("{}: {}", refusal.rule, refusal.evidence));
     }

@@ -269,9 +269,9 @@ impl<'a> Picture<'a> {
         let took = time_of(step, seen, now);
         let quiet = seen.state == StepState::Pending && !seen.active;
         let note = if tone == Tone::Good || quiet {
-            ""
+            String::new()
         } else {
-            seen.note.as_str()
+            last_words(seen)
         };
         let text = format!(
             "  {:>4} {title:<width$}  {word:<12} {took}  {note}",
@@ -331,6 +331,19 @@ fn time_of(step: &Step, seen: &StepNow, now: Timestamp) -> String {
             format!("{} of ~{}", clock(now.since(started)), clock(step.estimate))
         }
         _ => String::new(),
+    }
+}
+
+/// The last thing said about a step. A failure ends with its code, for `mainstay explain`.
+pub(crate) fn last_words(step: &StepNow) -> String {
+    match &step.state {
+        StepState::Failed { code, what } | StepState::UndoFailed { code, what }
+            if !code.is_empty() =>
+        {
+            format!("{what} [{code}]")
+        }
+        StepState::Skipped { reason } => reason.clone(),
+        _ => step.note.clone(),
     }
 }
 

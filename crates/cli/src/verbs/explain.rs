@@ -14,7 +14,7 @@ use crate::{
 pub(crate) struct ExplainArgs {
     #[command(flatten)]
     pub(crate) format: Format,
-    /// The code, such as MS0003.
+    /// The code, such as MS0003 or store-open.
     #[arg(required_unless_present = "list")]
     code: Option<String>,
     /// List every code.
@@ -24,28 +24,28 @@ pub(crate) struct ExplainArgs {
 
 pub(crate) fn run(args: &ExplainArgs, out: &Output) -> Result<Exit, Failure> {
     if args.list {
-        let all: Vec<(&str, &str)> = explain::codes().map(|code| (code, title(code))).collect();
+        let all: Vec<(&str, &str)> = explain::all()
+            .map(|(code, page)| (code, title(page)))
+            .collect();
         for (code, title) in &all {
             out.line(format!("{code}  {title}"));
         }
         out.value(&all);
         return Ok(Exit::Done);
     }
-    let code = args.code.as_deref().unwrap_or_default();
-    let page = explain::page(code).ok_or_else(|| {
-        Failure::usage("MS0007", format!("no error has the code {code:?}"))
+    let typed = args.code.as_deref().unwrap_or_default();
+    let (code, page) = explain::page(typed).ok_or_else(|| {
+        Failure::usage("MS0007", format!("no error has the code {typed:?}"))
             .next("`mainstay explain --list` lists every code")
     })?;
     out.line(page.trim_end());
-    out.value(&serde_json::json!({ "code": code.to_ascii_uppercase(), "page": page }));
+    out.value(&serde_json::json!({ "code": code, "page": page }));
     Ok(Exit::Done)
 }
 
 /// The first line of a page, without its mark.
-fn title(code: &str) -> &'static str {
-    let first = explain::page(code)
-        .and_then(|page| page.lines().next())
-        .unwrap_or_default();
+fn title(page: &str) -> &str {
+    let first = page.lines().next().unwrap_or_default();
     first
         .trim_start_matches('#')
         .trim()

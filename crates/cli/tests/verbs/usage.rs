@@ -119,6 +119,8 @@ fn an_error_code_is_explained() {
 
     Look at the plan with `mainstay plan ...` or `--dry-run`, then add `--yes`.
     ");
+    let json = Desk::empty().says(&["explain", "STORE-OPEN", "--json"]);
+    assert!(json.contains(r#""code": "store-open""#), "{json}");
     assert_snapshot!(Desk::empty().says(&["explain", "MS9999"]), @r#"
     exit 2
     --- stderr

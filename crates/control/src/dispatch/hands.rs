@@ -219,7 +219,10 @@ fn outcome(answer: Result<Progress, ActError>) -> ActOutcome {
             retry: cause.retry == Retry::MayHelp,
         },
         Err(ActError::StaleEpoch(epoch)) => ActOutcome::StaleEpoch(epoch),
-        Err(ActError::Unknown(cause)) => ActOutcome::Unknown(cause.to_string()),
+        Err(ActError::Unknown(cause)) => {
+            // The journal has words only for it: the code goes at their end, for `mainstay explain`.
+            ActOutcome::Unknown(format!("{cause} [{}]", cause.code))
+        }
     }
 }
 

@@ -87,7 +87,7 @@ pub(crate) async fn reconcile(
 pub(crate) fn reconciled(home: &Home, component: &ComponentId) -> Result<Epoch, Cause> {
     let unreadable = |error: io::Error| {
         passing(
-            "state-unreadable",
+            "record-unreadable",
             format!("read what the group's check said: {error}"),
         )
     };

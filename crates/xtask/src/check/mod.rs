@@ -1,5 +1,6 @@
 //! The checks of the house, a module each, and the command that runs them.
 
+mod code_uses;
 mod codes;
 mod direction;
 mod generated;
