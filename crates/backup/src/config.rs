@@ -43,7 +43,7 @@ impl Config {
 
 /// Ben-Or's test over GF(2): no factor of degree `k` for any `k` up to half the degree.
 fn is_irreducible(polynomial: u64) -> bool {
-    let degree = 63 - polynomial.leading_zeros();
+    let degree = polynomial.ilog2();
     let mut power = 2; // x
     for _ in 0..degree / 2 {
         power = multiply(power, power, polynomial);
@@ -56,7 +56,7 @@ fn is_irreducible(polynomial: u64) -> bool {
 
 /// Product modulo a polynomial.
 fn multiply(mut a: u64, mut b: u64, modulus: u64) -> u64 {
-    let top = 1 << (63 - modulus.leading_zeros());
+    let top = 1 << modulus.ilog2();
     let mut product = 0;
     while b != 0 {
         if b & 1 == 1 {

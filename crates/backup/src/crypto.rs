@@ -55,10 +55,10 @@ impl Key {
         mac_r.copy_from_slice(&bytes[48..]);
         // Poly1305 ignores these bits of `r`; they are kept clear, as restic does.
         for at in [3, 7, 11, 15] {
-            mac_r[at] &= 15;
+            mac_r[at] &= 0x0f;
         }
         for at in [4, 8, 12] {
-            mac_r[at] &= 252;
+            mac_r[at] &= 0xfc;
         }
         Self {
             encrypt,

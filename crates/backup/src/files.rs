@@ -56,7 +56,7 @@ impl Files {
         let time =
             |secs: i64, nanos: u64| Time::from_parts(secs, i64::try_from(nanos).unwrap_or(0));
         let is_device = matches!(kind, Kind::Block | Kind::Char);
-        let links = u64::from(seen.st_nlink);
+        let links = seen.st_nlink;
         Meta {
             kind,
             mode: seen.st_mode & 0o7777,

@@ -3,12 +3,15 @@
 //! Must not know verbs, terminals, or when a backup is due.
 
 mod backup;
+mod check;
 mod chunk;
 mod codec;
 mod config;
 mod crypto;
 mod error;
 mod files;
+#[cfg(test)]
+mod hostile_tests;
 mod id;
 mod index;
 mod key;
@@ -16,6 +19,7 @@ mod layout;
 mod lock;
 mod node;
 mod pack;
+mod prune;
 mod quote;
 mod repository;
 mod restore;
@@ -23,11 +27,13 @@ pub mod retention;
 mod saver;
 mod snapshot;
 mod source;
+mod stream;
 mod time;
 mod tree;
 mod users;
 
 pub use backup::{BackupOptions, Finished, Parent, Problem, backup};
+pub use check::{Affected, Checked, Depth, Finding, Severity, check};
 pub use error::BackupError;
 pub use files::Files;
 pub use id::{Id, NoId};
@@ -37,10 +43,12 @@ pub use layout::FileKind;
 pub use lock::{Lock, Sharing};
 pub use node::{Attribute, Kind, Meta};
 pub use pack::BlobKind;
+pub use prune::{PrunePlan, Pruned, plan_prune, prune};
 pub use repository::{Format, Repository};
 pub use restore::{Existing, Owners, RestoreOptions, Restored, restore};
 pub use saver::Stored;
 pub use snapshot::{INCOMPLETE, Missing, MissingEntry, Snapshot, Wholeness};
 pub use source::{Entered, Listed, Progress, Quiet, ShortRead, Source};
+pub use stream::{Stream, Watched};
 pub use time::{NoTime, Time};
 pub use tree::Node;

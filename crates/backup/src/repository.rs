@@ -114,6 +114,18 @@ impl Repository {
         })))
     }
 
+    /// The same repository in another container: a copy of it, or the same one seen through a decorator. Nothing is
+    /// read; whether it is the same shows as soon as something is.
+    #[must_use]
+    pub fn on(&self, storage: Arc<dyn Storage>) -> Self {
+        Self(Arc::new(Opened {
+            storage,
+            key: self.0.key.clone(),
+            key_id: self.0.key_id,
+            config: self.0.config.clone(),
+        }))
+    }
+
     /// The repository's own id, in hex.
     #[must_use]
     pub fn id(&self) -> &str {

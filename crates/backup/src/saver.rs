@@ -16,7 +16,7 @@ use rand::rngs::ThreadRng;
 use crate::{
     BackupError, FileKind, Id, Index, Lock, Progress, Repository,
     index::Listed,
-    pack::{BlobKind, Finished, Pack, Squeeze, TARGET},
+    pack::{BlobKind, Entry, Finished, Pack, Squeeze, TARGET},
 };
 
 /// How many blobs an index file lists before the next one begins: about restic's number.
@@ -309,6 +309,23 @@ impl Hand<'_> {
             self.saver.send(pack, &mut self.random)?;
         }
         Ok(id)
+    }
+
+    /// Saves a blob that is sealed already, whether the repository has it or not.
+    pub(crate) fn save_sealed(&mut self, entry: Entry, sealed: &[u8]) -> Result<(), Stopped> {
+        let shared = self.saver.shared;
+        let pack = self.packs[slot(entry.kind)].get_or_insert_with(|| shared.empty());
+        pack.add_sealed(entry, sealed);
+        shared.blobs.fetch_add(1, Ordering::Relaxed);
+        shared
+            .bytes
+            .fetch_add(sealed.len() as u64, Ordering::Relaxed);
+        if pack.is_full()
+            && let Some(pack) = self.packs[slot(entry.kind)].take()
+        {
+            self.saver.send(pack, &mut self.random)?;
+        }
+        Ok(())
     }
 
     /// Gives back what is not a whole pack yet.

@@ -154,7 +154,9 @@ fn number(text: &[u8]) -> Option<i64> {
         b'0'..=b'9' => Some(i64::from(byte - b'0')),
         _ => None,
     });
-    digits.fold(Some(0), |all, digit| Some(all? * 10 + digit?))
+    digits
+        .into_iter()
+        .try_fold(0, |all, digit| Some(all * 10 + digit?))
 }
 
 fn parse(text: &[u8]) -> Option<Time> {

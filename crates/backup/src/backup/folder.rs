@@ -25,7 +25,7 @@ pub(super) struct Above<F> {
 /// A folder that is being backed up.
 pub(super) struct Folder<F> {
     /// Nothing for the first.
-    pub(super) above: Option<Above<F>>,
+    pub(super) above: Option<Box<Above<F>>>,
     pub(super) path: PathBuf,
     /// The source's folder; nothing for those above the source.
     pub(super) handle: Option<F>,
@@ -37,7 +37,7 @@ pub(super) struct Folder<F> {
 impl<F> Folder<F> {
     /// One with so many places, all empty.
     pub(super) fn new(
-        above: Option<Above<F>>,
+        above: Option<Box<Above<F>>>,
         path: PathBuf,
         handle: Option<F>,
         old: Option<Old>,

@@ -135,7 +135,7 @@ impl<T, C> Queue<T, C> {
     }
 
     /// Waits a little for others.
-    pub(super) fn pause(&self) {
+    pub(super) fn pause() {
         std::thread::sleep(PATIENCE);
     }
 

@@ -9,7 +9,8 @@ use std::{
 
 use super::{
     folder::{Chunk, Chunks, Folder},
-    run::{Hands, Run},
+    queue::Queue,
+    run::{Hands, Run, Task},
 };
 use crate::{
     BlobKind, Id, Kind, Listed, Meta, ShortRead, Source,
@@ -117,7 +118,8 @@ impl<S: Source> Run<'_, S> {
         let (content, mut meta) = self.source.open(handle, &entry.name)?;
         let expected = meta.size;
         let blobs = self.content(hands, content, &mut meta)?;
-        if meta.size != expected {
+        // A stream does not know its length before its end.
+        if meta.size != expected && expected != u64::MAX {
             self.changing.fetch_add(1, Ordering::Relaxed);
         }
         write_node(name, &meta, Leads::Content(&blobs), texts);
@@ -175,7 +177,7 @@ impl<S: Source> Run<'_, S> {
             self.saver.check()?;
             match self.queue.help() {
                 Some(chunk) => self.chunk_of_another(hands, &chunk)?,
-                None => self.queue.pause(),
+                None => Queue::<Task<S::Folder>, Chunk>::pause(),
             }
         }
         Ok(chunks.ids())

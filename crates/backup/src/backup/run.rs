@@ -35,7 +35,7 @@ const NAMED: usize = 100;
 pub(super) enum Task<F> {
     /// A folder is listed.
     Folder {
-        above: Option<Above<F>>,
+        above: Option<Box<Above<F>>>,
         path: PathBuf,
         handle: F,
         old: Option<Id>,
@@ -240,7 +240,7 @@ fn read_all<S: Source>(
         let all: Vec<_> = (0..threads).map(|_| scope.spawn(|| run.work())).collect();
         let done = all
             .into_iter()
-            .map(|one| one.join())
+            .map(std::thread::ScopedJoinHandle::join)
             .map(|one| one.unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
         done.collect::<Vec<_>>()
             .into_iter()
@@ -278,12 +278,12 @@ fn first<F>(
         old = read.as_ref().and_then(|read| read.subtree(name.as_bytes()));
         let folder = Arc::new(Folder::new(above, path.clone(), None, read, 1));
         path.push(&name);
-        above = Some(Above {
+        above = Some(Box::new(Above {
             folder,
             place: 0,
             name,
             meta,
-        });
+        }));
     }
     Task::Folder {
         above,
@@ -348,12 +348,12 @@ impl<S: Source> Run<'_, S> {
                             .old
                             .as_ref()
                             .and_then(|old| old.subtree(name.as_bytes()));
-                        let above = Some(Above {
+                        let above = Some(Box::new(Above {
                             folder,
                             place,
                             name,
                             meta,
-                        });
+                        }));
                         self.folder(hands, above, path, handle, old)
                     }
                 }
@@ -365,7 +365,7 @@ impl<S: Source> Run<'_, S> {
     fn folder(
         &self,
         hands: &mut Hands<'_>,
-        above: Option<Above<S::Folder>>,
+        above: Option<Box<Above<S::Folder>>>,
         path: PathBuf,
         handle: S::Folder,
         old: Option<Id>,

@@ -9,7 +9,7 @@ use super::{
     plan::FileJob,
     target::{Target, set_length},
 };
-use crate::{BlobKind, Id, Index};
+use crate::{BlobKind, Id, Index, index::Place};
 
 /// What was found.
 pub(super) struct Found {
@@ -41,7 +41,7 @@ pub(super) fn compare(target: &Target, job: &FileJob, index: &Index) -> io::Resu
     for id in &job.blobs {
         let length = index
             .find(BlobKind::Data, id)
-            .map_or(0, |place| place.plain_length());
+            .map_or(0, Place::plain_length);
         read(&file, at, length, &mut bytes)?;
         right.push(bytes.len() as u64 == length && Id::of(&bytes) == *id);
         at += length;

@@ -295,6 +295,11 @@ impl Storage for Local {
         Ok(())
     }
 
+    /// A disk does not go faster for more, and each holds a whole object in memory.
+    fn uploads(&self) -> usize {
+        4
+    }
+
     fn flush(&self) -> Result<(), StorageError> {
         let mut changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
         while let Some(folder) = changed.first() {

@@ -1,18 +1,26 @@
 //! Stock restic reads what is written here, and what it wrote is read here.
 
-mod common;
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test harness that fails loudly and says what it leaves out"
+)]
+
+mod planted;
+mod program;
+#[path = "../common/tree.rs"]
+mod tree;
 
 use std::{fs, path::Path, sync::Arc};
 
-use common::{
-    restic::{PASSWORD, Restic},
-    tree::{noise, plant, seen},
-};
 use mainstay_backup::{
     BackupOptions, Files, Finished, Format, Quiet, Repository, RestoreOptions, Restored, Snapshot,
-    backup, restore,
+    Stream, backup, restore,
 };
 use mainstay_storage::Local;
+use planted::plant;
+use program::{PASSWORD, Restic};
+use tree::{noise, seen};
 
 fn init(path: &Path, format: Format) -> Repository {
     let storage = Arc::new(Local::create(path).unwrap());
@@ -49,7 +57,6 @@ fn assert_same(a: &Path, b: &Path) {
     assert_eq!(a.len(), b.len());
 }
 
-/// restic of this age does not keep link targets or names exactly in one case: it must still give back all else.
 #[test]
 fn restic_checks_and_restores_what_was_written_here() {
     let folder = tempfile::tempdir().unwrap();
@@ -159,4 +166,39 @@ fn restic_reads_its_keys_and_ours() {
     let third = second.change_password(b"third").unwrap();
     assert_eq!(third.keys().unwrap().len(), 1);
     assert!(!restic.try_run(&["snapshots"]).status.success());
+}
+
+#[test]
+fn a_stream_is_kept_only_if_its_writer_ended_well() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let Some(restic) = Restic::on(&at("repository")) else {
+        return;
+    };
+    let repository = init(&at("repository"), Format::V2);
+    let run = |script: &str| {
+        let mut child = std::process::Command::new("sh")
+            .args(["-c", script])
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let output = child.stdout.take().unwrap();
+        let verdict = move || match child.wait() {
+            Ok(status) if status.success() => Ok(()),
+            Ok(status) => Err(status.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        let stream = Stream::new("dump.sql", output, verdict);
+        backup(&repository, &stream, &BackupOptions::default(), &Quiet)
+    };
+    let failed = run("echo half; exit 3").unwrap_err();
+    assert_eq!(failed.code(), "stream-not-whole");
+    assert!(repository.snapshots().unwrap().is_empty());
+    let done = run("for i in 1 2 3; do echo line $i; sleep 0.01; done").unwrap();
+    assert_eq!(done.bytes, 21);
+    assert_eq!(
+        restic.run(&["dump", "latest", "/dump.sql"]),
+        "line 1\nline 2\nline 3\n"
+    );
+    restic.check();
 }
