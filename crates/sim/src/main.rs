@@ -1,6 +1,10 @@
 //! `mainstay-sim`: plays seeds, replays one, hunts planted bugs.
 //! Must not decide what is right; the library does.
-#![expect(clippy::print_stdout, reason = "this program's output is its purpose")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "this program's output is its purpose"
+)]
 
 use std::process::ExitCode;
 
@@ -67,6 +71,9 @@ fn main() -> ExitCode {
     };
     if args.json {
         println!("{}", json(&summary, mutants, caught));
+        for (seed, found) in &summary.violations {
+            eprintln!("seed {seed}: {} {}", found.invariant, found.words);
+        }
     } else {
         table(&summary);
         if args.mutants {

@@ -8,13 +8,10 @@ mod plan;
 mod recover;
 mod registry;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use mainstay_engine::{Effect, Run, Seq};
-use mainstay_model::{Direction, EffectId, Epoch, Runbook, Sample, Scope, StepId};
+use mainstay_model::{Direction, EffectId, Epoch, Pinned, Sample, Scope, StepId};
 
 use self::disk::Disk;
 pub(crate) use self::{plan::Begun, registry::Registry};
@@ -30,7 +27,7 @@ struct Looking {
 /// A run that nobody executes at the moment.
 #[derive(Debug, Clone)]
 pub(crate) struct Parked {
-    runbook: Arc<Runbook>,
+    runbook: Pinned,
     disk: Disk,
     memory: Memory,
 }
@@ -52,6 +49,8 @@ pub(crate) struct Memory {
 pub(crate) struct Active {
     pub(crate) life: u64,
     pub(crate) run: Run,
+    /// As it was stored beside the journal.
+    pinned: Pinned,
     disk: Disk,
     looks: BTreeMap<u64, Looking>,
     next_look: u64,

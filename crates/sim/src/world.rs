@@ -8,9 +8,10 @@ mod drive;
 mod lease;
 mod look;
 mod net;
+mod queue;
 mod truth;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use mainstay_driver::Order;
 use mainstay_engine::{Effect, lease::Mono};
@@ -26,6 +27,7 @@ use self::{
     client::Taken,
     drive::Update,
     net::Net,
+    queue::Queue,
     truth::{SiteTruth, StoreTruth},
 };
 use crate::{
@@ -122,8 +124,7 @@ pub(crate) struct World {
     pub(crate) topology: Topology,
     pub(crate) options: Options,
     pub(crate) now: Time,
-    sequence: u64,
-    queue: BTreeMap<(Time, u64), Ev>,
+    queue: Queue,
     /// Chance of the world's ordinary doings.
     pub(crate) dice: Dice,
     /// Chance of what goes wrong; another stream, so that a crash does not change the rest.
@@ -154,8 +155,7 @@ pub(crate) struct World {
 impl World {
     /// Something will happen at that time.
     pub(crate) fn at(&mut self, at: Time, event: Ev) {
-        self.sequence += 1;
-        self.queue.insert((at.max(self.now), self.sequence), event);
+        self.queue.push(at.max(self.now), event);
     }
 
     /// Sends a message.
@@ -181,7 +181,7 @@ impl World {
 
     /// Runs until the script is over or an invariant is broken.
     pub(crate) fn run(&mut self) {
-        while let Some(((at, _), event)) = self.queue.pop_first() {
+        while let Some((at, event)) = self.queue.pop() {
             self.now = at;
             self.trace.mix(&[at, event.code()]);
             self.happen(event);

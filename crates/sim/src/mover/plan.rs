@@ -6,8 +6,8 @@ use std::{collections::BTreeMap, sync::Arc};
 use mainstay_driver::Order;
 use mainstay_engine::{Approval, Created, Limits, Run, lease::Drift};
 use mainstay_model::{
-    Action, Direction, EffectId, ExecutorEpoch, LossBound, Op, PersonId, Reading, RunId, Runbook,
-    Sample, Scope, Span, StepId, Subject, Timestamp,
+    Action, Direction, EffectId, ExecutorEpoch, LossBound, Op, PersonId, Pinned, Reading, RunId,
+    Runbook, Sample, Scope, Span, StepId, Subject, Timestamp,
 };
 use mainstay_planner::{
     Code, Observed, Planned, Refusals, Request, SiteAgent, SiteNow, SiteStanding, StoreNow, accept,
@@ -246,7 +246,7 @@ impl World {
             self.registry.grant(store, epochs.retreat.max(epochs.to));
         }
         self.mover.runs += 1;
-        let Ok(hash) = runbook.hash() else { return };
+        let pinned = Pinned::from(Arc::clone(&runbook));
         let approval = if self.decisions.chance(100) {
             Approval::Needed
         } else {
@@ -255,7 +255,7 @@ impl World {
         let created = Created {
             run: name::<RunId>(&format!("r{}", self.mover.runs)),
             parent: None,
-            runbook: hash,
+            runbook: pinned.hash.clone(),
             by: name::<PersonId>("ann"),
             executor: self.next_executor(),
             approval,
@@ -268,7 +268,7 @@ impl World {
         let mode = runbook.mode;
         let now = self.mover_now();
         self.trace.say(self.now, || words(&runbook));
-        let fresh = Run::create_with(Arc::clone(&runbook), created, now, self.options.engine);
+        let fresh = Run::create_with(pinned.clone(), created, now, self.options.engine);
         let Ok(run) = fresh else {
             self.checks
                 .fail(self.now, "I19", "a fresh runbook made no run".to_owned());
@@ -276,7 +276,7 @@ impl World {
         };
         self.checks.begun(mode, &run);
         self.greet();
-        self.activate(run, Disk::default(), Memory::default());
+        self.activate((run, pinned), Disk::default(), Memory::default());
         self.pump();
     }
 
@@ -297,11 +297,12 @@ impl World {
         }
     }
 
-    pub(super) fn activate(&mut self, run: Run, disk: Disk, memory: Memory) {
+    pub(super) fn activate(&mut self, (run, pinned): (Run, Pinned), disk: Disk, memory: Memory) {
         self.mover.lives += 1;
         self.mover.active = Some(Active {
             life: self.mover.lives,
             run,
+            pinned,
             disk,
             looks: BTreeMap::new(),
             next_look: 0,

@@ -1,10 +1,8 @@
 //! The mover's death, and who carries on: the journal is read back, and must say the same.
 //! Must not decide what a resumed run does.
 
-use std::sync::Arc;
-
 use mainstay_engine::{Event, Illegal, Run, RunPhase, Seq, read_log_with, unfinished_with};
-use mainstay_model::{ExecutorEpoch, PersonId, Runbook, Span};
+use mainstay_model::{ExecutorEpoch, PersonId, Pinned, Runbook, Span};
 
 use super::{Active, Memory, Parked, disk::Disk};
 use crate::{
@@ -47,14 +45,14 @@ impl World {
         self.trace.say(self.now, || "the mover dies".to_owned());
         self.check_replay(&active);
         let Active {
-            run,
+            pinned,
             mut disk,
             memory,
             ..
         } = active;
         disk.crash(&mut self.fault_dice);
         self.mover.parked.push(Parked {
-            runbook: Arc::clone(run.runbook()),
+            runbook: pinned,
             disk,
             memory,
         });
@@ -98,7 +96,7 @@ impl World {
         };
         let over = run.phase().is_over();
         let before = run.executor();
-        self.activate(run, disk, memory);
+        self.activate((run, runbook), disk, memory);
         if over {
             let phase = self.mover.active.as_ref().map(|it| it.run.phase());
             self.finish(phase.unwrap_or(RunPhase::Cancelled));
@@ -129,7 +127,7 @@ impl World {
         let (disk, bugs) = (&parked.disk, self.options.engine);
         match read_log_with(&disk.synced, disk.durable, bugs) {
             Ok(log) if log.entries.is_empty() => RunPhase::Cancelled,
-            Ok(log) => Run::replay_with(Arc::clone(&parked.runbook), log.entries, bugs)
+            Ok(log) => Run::replay_with(parked.runbook.clone(), log.entries, bugs)
                 .map_or(RunPhase::Running, |run| run.phase()),
             Err(_) => RunPhase::Running,
         }
@@ -152,12 +150,7 @@ impl World {
     }
 
     /// The run as its disk tells it.
-    fn read_back(
-        &mut self,
-        runbook: &Arc<Runbook>,
-        disk: &mut Disk,
-        memory: &Memory,
-    ) -> Option<Run> {
+    fn read_back(&mut self, runbook: &Pinned, disk: &mut Disk, memory: &Memory) -> Option<Run> {
         let bytes = disk.synced.clone();
         let log = match read_log_with(&bytes, disk.durable, self.options.engine) {
             Ok(log) => log,
@@ -184,7 +177,7 @@ impl World {
             return None;
         }
         let last = Seq(u64::try_from(entries.len()).unwrap_or(0));
-        let run = Run::replay_with(Arc::clone(runbook), entries, self.options.engine);
+        let run = Run::replay_with(runbook.clone(), entries, self.options.engine);
         disk.cut(end, last);
         match run {
             Ok(run) => {
@@ -228,7 +221,7 @@ impl World {
                 return;
             }
         };
-        let runbook = Arc::clone(active.run.runbook());
+        let runbook = active.pinned.clone();
         match Run::replay_with(runbook, log.entries.iter().copied(), self.options.engine) {
             Ok(run) => {
                 if let Some(words) = differ(&active.run, &run) {
@@ -265,10 +258,10 @@ impl World {
             }
             _ => return,
         }
-        let runbook = Arc::clone(active.run.runbook());
+        let runbook = active.pinned.clone();
         let noticed = match read_log_with(&bytes, disk.durable, bugs) {
             Err(_) => true,
-            Ok(log) => Run::replay_with(Arc::clone(&runbook), log.entries, bugs).is_err(),
+            Ok(log) => Run::replay_with(runbook.clone(), log.entries, bugs).is_err(),
         };
         if !noticed {
             let words = "a damaged journal was read as if nothing were wrong".to_owned();
@@ -280,11 +273,11 @@ impl World {
         let byte = self.fault_dice.index(whole[at].len());
         whole[at][byte] ^= 1 << self.fault_dice.below(8);
         let damaged = whole.iter().map(Vec::as_slice);
-        if Run::replay_with(Arc::clone(&runbook), damaged, bugs).is_ok() {
+        if Run::replay_with(runbook.clone(), damaged, bugs).is_ok() {
             let words = format!("a damaged entry {} was replayed", at + 1);
             self.checks.fail(self.now, "I18", words);
         }
-        let mut other = Runbook::clone(&runbook);
+        let mut other = Runbook::clone(&runbook.runbook);
         other.estimate = Span(other.estimate.0 ^ 1);
         if let Some(step) = other.steps.last_mut() {
             step.after.clear();

@@ -1,13 +1,14 @@
 //! The world as it begins: everything at the first site, copied to the others, owned at epoch one.
 //! Must not know what will happen.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use mainstay_model::{Access, Epoch, Mark, Position, RecoveryPoint, RouteFacts, Standby};
 
 use super::{
     Ev, World,
     net::Net,
+    queue::Queue,
     truth::{Agent, Instance, Replica, SiteTruth, StoreTruth},
 };
 use crate::{
@@ -52,8 +53,7 @@ impl World {
             net: Net::new(),
             mover: Mover::default(),
             now: 0,
-            sequence: 0,
-            queue: BTreeMap::new(),
+            queue: Queue::default(),
             writes: 0,
             faults: 0,
             last_fault: 0,

@@ -24,7 +24,9 @@ pub(crate) struct Taken {
 impl World {
     /// A client wants to write to a store.
     pub(super) fn client(&mut self, store: usize) {
-        let pause = self.dice.between(120 * MS, 900 * MS);
+        // Long waits at the end of a story need less traffic.
+        let busy = self.now < self.calm_at;
+        let pause = self.dice.between(120 * MS, 900 * MS) * if busy { 1 } else { 4 };
         self.at(self.now + pause, Ev::Client(store));
         let Some((site, by)) = self.reached(store) else {
             return;
