@@ -11,7 +11,7 @@ mod registry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use mainstay_engine::{Effect, Run, Seq};
-use mainstay_model::{Direction, EffectId, Epoch, Pinned, Sample, Scope, StepId};
+use mainstay_model::{Direction, EffectId, Epoch, Pinned, Sample, Scope, StepId, Timestamp};
 
 use self::disk::Disk;
 pub(crate) use self::{plan::Begun, registry::Registry};
@@ -40,7 +40,7 @@ pub(crate) struct Memory {
     /// Steps whose last outcome was unknown and was not looked at since.
     pub(crate) unknown: BTreeSet<(StepId, Direction)>,
     /// When a person was asked for an approval that was good until then.
-    pub(crate) approved_until: Option<mainstay_model::Timestamp>,
+    pub(crate) approved_until: Option<Timestamp>,
     /// How often people tried to help.
     pub(crate) helped: u32,
 }
@@ -58,8 +58,8 @@ pub(crate) struct Active {
     waiting: BTreeMap<EffectId, u64>,
     wake: Option<Time>,
     syncing: bool,
-    /// The entry that recorded each intent.
-    intents: BTreeMap<(StepId, Direction, u32), Seq>,
+    /// The entry that recorded each intent, and when.
+    intents: BTreeMap<(StepId, Direction, u32), (Seq, Timestamp)>,
     pub(crate) memory: Memory,
     person_called: bool,
 }

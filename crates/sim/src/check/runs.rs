@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use mainstay_engine::{Approval, Effect, Event, Look, RunPhase, StepState};
 use mainstay_model::{
-    Body, Direction, EffectId, Epoch, MoveMode, Op, Phase, Runbook, Step, StepId, Tri, Undo,
-    Weights,
+    Body, Direction, EffectId, Epoch, MoveMode, Op, Phase, Runbook, Step, StepId, Timestamp, Tri,
+    Undo, Weights,
 };
 use mainstay_planner::Refusals;
 
@@ -160,9 +160,12 @@ impl World {
         else {
             return;
         };
-        if let Some((intent, durable)) = self.intent(id)
-            && intent.is_none_or(|intent| intent > durable)
+        let recorded = self.intent(id);
+        let permitted = recorded.and_then(|(intent, _)| intent.map(|(_, at)| at));
+        if let Some((intent, durable)) = recorded
+            && intent.is_none_or(|(intent, _)| intent > durable)
         {
+            let intent = intent.map(|(seq, _)| seq);
             let words = format!("{id} was handed out at entry {intent:?}, durable is {durable:?}");
             self.checks.fail(self.now, "I16", words);
         }
@@ -179,7 +182,7 @@ impl World {
             self.checks.fail(self.now, "I3", words);
         }
         self.check_order_of_acts(id);
-        self.check_permits(id, &action.op);
+        self.check_permits(id, &action.op, permitted);
     }
 
     /// No attempt twice (I14), and none after an unknown outcome that nobody looked at (I15).
@@ -201,9 +204,10 @@ impl World {
         }
     }
 
-    /// Approved (I26), accepted (I9), and traffic only after commit (I22).
-    fn check_permits(&mut self, id: &EffectId, op: &Op) {
-        let now = self.mover_now();
+    /// Approved (I26), accepted (I9), and traffic only after commit (I22). Approval and acceptance have to be good when
+    /// the intent is recorded; a slow disk may let them run out before its effect.
+    fn check_permits(&mut self, id: &EffectId, op: &Op, recorded: Option<Timestamp>) {
+        let now = recorded.unwrap_or_else(|| self.mover_now());
         let Some(active) = &self.mover.active else {
             return;
         };

@@ -3,7 +3,7 @@
 
 use mainstay_driver::{ActError, Order, Progress, Retry};
 use mainstay_engine::{ActOutcome, Effect, Event, Evidence, Illegal, ObservedGoals, RunPhase, Seq};
-use mainstay_model::{Direction, EffectId, Goal, Output, Sample, Span, StepId, Tri};
+use mainstay_model::{Direction, EffectId, Goal, Output, Sample, Span, StepId, Timestamp, Tri};
 
 use super::{Active, Looking};
 use crate::{
@@ -453,6 +453,7 @@ impl World {
 
     /// Which entry recorded which intent.
     fn note_intents(&mut self) {
+        let now = self.mover_now();
         let Some(Active {
             run, intents, disk, ..
         }) = &mut self.mover.active
@@ -466,14 +467,16 @@ impl World {
             let (forward, back) = run.attempts(id);
             for (direction, attempts) in [(Direction::Forward, forward), (Direction::Undo, back)] {
                 if attempts > 0 {
-                    intents.entry((id, direction, attempts)).or_insert(last);
+                    intents
+                        .entry((id, direction, attempts))
+                        .or_insert((last, now));
                 }
             }
         }
     }
 
     /// The entry that recorded an intent, and what is durable.
-    pub(crate) fn intent(&self, id: &EffectId) -> Option<(Option<Seq>, Seq)> {
+    pub(crate) fn intent(&self, id: &EffectId) -> Option<(Option<(Seq, Timestamp)>, Seq)> {
         let active = self.mover.active.as_ref()?;
         let key = (id.step, id.direction, id.attempt);
         Some((active.intents.get(&key).copied(), active.disk.durable))
