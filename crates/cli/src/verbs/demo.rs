@@ -95,14 +95,18 @@ pub(crate) async fn run(args: DemoArgs, _: &Global, out: &Output) -> Result<Exit
         What::Heal(at) => {
             let site = at.site;
             open(&at.place)?.heal(site).await.map_err(failed)?;
-            out.line(format!(
-                "the agent of {site} runs again; nothing else was started"
-            ));
+            out.line(match site {
+                Site::Witness => "the agent and the name server of witness run again".to_owned(),
+                Site::Prod | Site::Dr => {
+                    format!("the agent of {site} runs again; nothing else was started")
+                }
+            });
             Ok(Exit::Done)
         }
         What::Down(place) => {
-            open(&place)?.down().map_err(failed)?;
-            out.line(format!("all stopped; {} stays", place.dir.display()));
+            let world = open(&place)?;
+            world.down().map_err(failed)?;
+            out.line(format!("all stopped; {} stays", world.dir.display()));
             Ok(Exit::Done)
         }
     }
