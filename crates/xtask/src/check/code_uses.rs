@@ -186,7 +186,7 @@ impl<'ast> Visit<'ast> for Codes {
             Answers(self).visit_block(&function.block);
         }
         self.within(&function.sig, |codes| {
-            visit::visit_impl_item_fn(codes, function)
+            visit::visit_impl_item_fn(codes, function);
         });
     }
 
