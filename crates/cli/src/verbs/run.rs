@@ -113,15 +113,30 @@ pub(crate) async fn run(args: &RunArgs, global: &Global, out: &Output) -> Result
             return run_show::watch(&session, &find(&session, name.run.as_deref())?, out).await;
         }
         What::Resume(name) => {
-            return session
-                .resume(&find(&session, name.run.as_deref())?, out)
-                .await;
+            return resume(&session, &find(&session, name.run.as_deref())?, out).await;
         }
         What::Approve(name) => (name.run.as_deref(), approval(&session, name)?),
         What::Steer(what) => steer(what),
     };
     let run = find(&session, name)?;
     tell(&session, &run, event, out).await
+}
+
+/// Carries on; a run that came to its end before is told, with the same exit code.
+async fn resume(session: &Session, run: &RunId, out: &Output) -> Result<Exit, Failure> {
+    let row = session.desk.state.run(run);
+    let phase = row
+        .map_err(|error| Failure::new(error.code(), error))?
+        .phase;
+    if !phase.is_over() {
+        return session.resume(run, out).await;
+    }
+    out.line(format!(
+        "run {run} {}; there is nothing to carry on with",
+        progress::word(phase)
+    ));
+    out.value(&serde_json::json!({ "run": run, "phase": phase }));
+    Ok(progress::exit_of(phase))
 }
 
 /// An approval of the runbook as it is stored.
