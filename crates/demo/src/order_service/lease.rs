@@ -70,17 +70,6 @@ impl LeaseHolder {
         }
     }
 
-    /// Covers nothing from now on; returns the epoch of a grant that is given up.
-    pub(crate) fn give_up(&self) -> Option<u64> {
-        match &*self.0 {
-            Kind::NotNeeded => None,
-            Kind::Granted(grant) => {
-                let mut grant = grant.lock().unwrap_or_else(PoisonError::into_inner);
-                grant.take().map(|grant| grant.epoch)
-            }
-        }
-    }
-
     fn set(&self, new: Option<Grant>) {
         if let Kind::Granted(grant) = &*self.0 {
             *grant.lock().unwrap_or_else(PoisonError::into_inner) = new;
@@ -88,25 +77,29 @@ impl LeaseHolder {
     }
 }
 
-/// Keeps `holder` supplied while `wanted` names an epoch. Ends when `wanted` has no sender left.
+/// Keeps `holder` supplied while `wanted` names an epoch. Ends when `wanted` has no sender left, but never while an
+/// answer is awaited: what is granted later than the lease was given back would hold up the next owner. Returns the
+/// epoch that was asked for last.
 pub(crate) async fn keep(
     options: LeaseOptions,
     site: String,
     replica: String,
     holder: LeaseHolder,
     mut wanted: watch::Receiver<Option<u64>>,
-) -> Result<(), PartError> {
+) -> Result<Option<u64>, PartError> {
     let client = crate::web::client(ASK_TIMEOUT)?;
     let url = url(&options);
+    let mut asked = None;
     loop {
         let epoch = *wanted.borrow_and_update();
         let Some(epoch) = epoch else {
             holder.set(None);
             if wanted.changed().await.is_err() {
-                return Ok(());
+                return Ok(asked);
             }
             continue;
         };
+        asked = Some(epoch);
         let ask = Ask {
             site: &site,
             epoch,
@@ -117,7 +110,7 @@ pub(crate) async fn keep(
             () = tokio::time::sleep(pause) => {}
             changed = wanted.changed() => if changed.is_err() {
                 holder.set(None);
-                return Ok(());
+                return Ok(asked);
             },
         }
     }

@@ -100,15 +100,10 @@ impl OrderService {
             waiting,
             mark.clone(),
         ));
-        if let Some(asking) = options.lease.clone() {
+        let keeper = options.lease.clone().map(|asking| {
             let (site, replica) = (options.site.clone(), options.replica.clone());
-            let holder = lease.clone();
-            tasks.spawn(async move {
-                if let Err(error) = lease::keep(asking, site, replica, holder, wanted).await {
-                    tracing::error!(%error, "no lease can be asked for");
-                }
-            });
-        }
+            tokio::spawn(lease::keep(asking, site, replica, lease.clone(), wanted))
+        });
         let service = Service {
             options: options.clone(),
             lease: lease.clone(),
@@ -117,22 +112,30 @@ impl OrderService {
             jobs,
         };
         let served = web::serve(listener, api::router(service), stop).await;
+        // With the watch ends what the keeper is told, and so the keeper, once its last answer is there.
         tasks.shutdown().await;
-        give_back(&options, &lease, writer).await;
+        let asked = match keeper {
+            Some(keeper) => keeper.await,
+            None => Ok(Ok(None)),
+        };
+        match asked {
+            Ok(Ok(asked)) => give_back(&options, asked, writer).await,
+            Ok(Err(error)) => tracing::error!(%error, "no lease can be asked for"),
+            Err(error) => tracing::error!(%error, "the lease was not kept"),
+        }
         served
     }
 }
 
 /// A replica that stops in good order gives its lease back, so that the next owner need not wait for its end. Only
 /// when nothing is being written any more.
-async fn give_back(options: &Options, lease: &LeaseHolder, mut writer: JoinHandle<()>) {
-    let epoch = lease.give_up();
+async fn give_back(options: &Options, asked: Option<u64>, mut writer: JoinHandle<()>) {
     let over = tokio::time::timeout(WRITER_GRACE, &mut writer)
         .await
         .is_ok();
     writer.abort();
-    if let (Some(asked), Some(epoch), true) = (&options.lease, epoch, over) {
-        lease::release(asked, &options.site, &options.replica, epoch).await;
+    if let (Some(lease), Some(epoch), true) = (&options.lease, asked, over) {
+        lease::release(lease, &options.site, &options.replica, epoch).await;
     }
 }
 

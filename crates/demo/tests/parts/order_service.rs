@@ -1,8 +1,9 @@
 //! The order service on SQLite: what it acknowledges, and when it refuses.
 
 use std::fs;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use crate::support::{Running, Site, eventually, get, loopback, order, post, readiness};
 use axum::extract::Path;
@@ -318,6 +319,55 @@ async fn writing_stops_when_the_lease_runs_out_and_resumes_with_it() {
     readiness(&running, Some("no-lease")).await;
     site.mark(2, "prod", "open");
     readiness(&running, None).await;
+}
+
+/// What is granted after a lease was given back would hold up the next owner: the last word is that it was given back.
+#[tokio::test]
+async fn a_replica_that_stops_gives_its_lease_back_last_of_all() {
+    let root = tempfile::tempdir().unwrap();
+    let site = Site::sqlite("prod", root.path());
+    init(&site.database, 50).await.unwrap();
+    site.mark(1, "prod", "open");
+    let words = Arc::new(Mutex::new(Vec::new()));
+    let say = |word: &'static str| {
+        let words = words.clone();
+        move || words.lock().unwrap().push(word)
+    };
+    let (asked, granted, released) = (say("asked"), say("granted"), say("released"));
+    let grant = move || {
+        let (asked, granted) = (asked.clone(), granted.clone());
+        // A grantor goes on with what it began, whoever hangs up.
+        let work = tokio::spawn(async move {
+            asked();
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            granted();
+        });
+        async move {
+            work.await.unwrap();
+            Json(json!({ "granted_ms": 1500, "drift_ms": 100 }))
+        }
+    };
+    let give_back = move || async move { released() };
+    let router = Router::new().route("/v1/lease/{store}", route_post(grant).delete(give_back));
+    let listener = tokio::net::TcpListener::bind(loopback()).await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let grantor = tokio::spawn(async move { axum::serve(listener, router).await });
+    let store = "ledger".to_owned();
+    let running = site
+        .start("prod-1", Some(LeaseOptions { url, store }))
+        .await;
+    readiness(&running, None).await;
+    let count = || words.lock().unwrap().len();
+    let before = count() + 1;
+    eventually("it asks again", async || {
+        let words = words.lock().unwrap();
+        words.len() > before && words.last() == Some(&"asked")
+    })
+    .await;
+    running.stop().await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(words.lock().unwrap().last(), Some(&"released"));
+    grantor.abort();
 }
 
 /// What a planned move must not find is recorded after a forced one, and from then on known: no more and no less.
