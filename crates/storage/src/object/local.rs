@@ -297,7 +297,7 @@ impl Storage for Local {
 
     /// A disk does not go faster for more, and each holds a whole object in memory.
     fn uploads(&self) -> usize {
-        4
+        2
     }
 
     fn flush(&self) -> Result<(), StorageError> {
