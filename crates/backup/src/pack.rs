@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use mainstay_storage::{Growing, Storage, StorageError};
 use rand::rngs::ThreadRng;
 use sha2::{Digest as _, Sha256};
 use zstd::bulk::Compressor;
@@ -53,6 +54,9 @@ pub(crate) const LENGTH: usize = 4;
 /// How large a pack grows before it is written.
 pub(crate) const TARGET: usize = 16 << 20;
 
+/// So much of a pack is collected before it is handed on: a pack that stays smaller can be put together with another.
+const SPILL: usize = 2 << 20;
+
 /// Blobs that do not shrink at least by a sixteenth are not compressed: reading them again is faster.
 fn shrinks(plain: usize, compressed: usize) -> bool {
     compressed + plain / 16 < plain
@@ -101,19 +105,25 @@ impl Squeeze {
 }
 
 /// A pack that grows.
-#[derive(Debug)]
 pub(crate) struct Pack {
+    /// What is in memory of it.
     bytes: Vec<u8>,
+    /// What the container has of it already, and how long that is.
+    begun: Option<Box<dyn Growing>>,
+    base: usize,
     entries: Vec<Entry>,
     hash: Sha256,
     hashed: usize,
 }
 
 /// A pack that is whole: its bytes hash to its id.
-#[derive(Debug)]
 pub(crate) struct Finished {
     pub(crate) id: Id,
+    /// What the container has of it, and then what it does not have.
+    pub(crate) begun: Option<Box<dyn Growing>>,
     pub(crate) bytes: Vec<u8>,
+    /// The length of all of it.
+    pub(crate) length: u64,
     pub(crate) entries: Vec<Entry>,
 }
 
@@ -127,6 +137,8 @@ impl Pack {
         bytes.clear();
         Self {
             bytes,
+            begun: None,
+            base: 0,
             entries: Vec::new(),
             hash: Sha256::new(),
             hashed: 0,
@@ -139,7 +151,7 @@ impl Pack {
 
     /// Whether it should be written before it grows more.
     pub(crate) fn is_full(&self) -> bool {
-        self.bytes.len() >= TARGET
+        self.base + self.bytes.len() >= TARGET
     }
 
     /// Appends a blob, compressed if that helps, and answers how many bytes it took.
@@ -167,7 +179,7 @@ impl Pack {
         self.entries.push(Entry {
             kind,
             id,
-            offset: narrow(from),
+            offset: narrow(self.base + from),
             length,
             raw,
         });
@@ -177,7 +189,8 @@ impl Pack {
 
     /// Whether another pack's blobs fit as well.
     pub(crate) fn has_room_for(&self, other: &Self) -> bool {
-        self.bytes.len() + other.bytes.len() <= TARGET + TARGET / 8
+        let in_memory = self.begun.is_none() && other.begun.is_none();
+        in_memory && self.bytes.len() + other.bytes.len() <= TARGET + TARGET / 8
     }
 
     /// Appends all blobs of another pack.
@@ -190,10 +203,27 @@ impl Pack {
 
     /// Appends a blob that is sealed already, as another pack has it.
     pub(crate) fn add_sealed(&mut self, entry: Entry, sealed: &[u8]) {
-        let offset = narrow(self.bytes.len());
+        let offset = narrow(self.base + self.bytes.len());
         self.bytes.extend_from_slice(sealed);
         self.entries.push(Entry { offset, ..entry });
         self.digest();
+    }
+
+    /// Hands what is in memory to the container, if there is enough of it and the container takes parts.
+    pub(crate) fn spill(&mut self, storage: &dyn Storage) -> Result<(), StorageError> {
+        if self.bytes.len() < SPILL {
+            return Ok(());
+        }
+        if self.begun.is_none() {
+            self.begun = storage.begin()?;
+        }
+        if let Some(begun) = &mut self.begun {
+            begun.append(&self.bytes)?;
+            self.base += self.bytes.len();
+            self.bytes.clear();
+            self.hashed = 0;
+        }
+        Ok(())
     }
 
     /// Hashes what was appended while the cache still has it.
@@ -220,6 +250,8 @@ impl Pack {
         self.digest();
         Finished {
             id: Id(self.hash.finalize().into()),
+            begun: self.begun,
+            length: (self.base + self.bytes.len()) as u64,
             bytes: self.bytes,
             entries: self.entries,
         }

@@ -16,7 +16,7 @@ use rand::rngs::ThreadRng;
 use crate::{
     BackupError, FileKind, Id, Index, Lock, Progress, Repository,
     index::Listed,
-    pack::{BlobKind, Entry, Finished, Pack, Squeeze, TARGET},
+    pack::{BlobKind, Entry, Finished, Pack, Squeeze},
 };
 
 /// How many blobs an index file lists before the next one begins: about restic's number.
@@ -139,14 +139,26 @@ impl Shared<'_> {
     }
 
     fn upload(&self, pack: Finished) -> Result<(), Stopped> {
-        let Finished { id, bytes, entries } = pack;
+        let Finished {
+            id,
+            begun,
+            bytes,
+            length,
+            entries,
+        } = pack;
         let written = self.lock.check().and_then(|()| {
             let name = FileKind::Pack.name(id)?;
-            Ok(self.repository.storage().write(&name, &bytes)?)
+            match begun {
+                Some(mut begun) => {
+                    begun.append(&bytes)?;
+                    Ok(begun.finish(&name)?)
+                }
+                None => Ok(self.repository.storage().write(&name, &bytes)?),
+            }
         });
         written.map_err(|error| self.fail(error))?;
         self.packs.fetch_add(1, Ordering::Relaxed);
-        self.progress.stored(bytes.len() as u64);
+        self.progress.stored(length);
         let _ = self.buffers.0.try_send(bytes);
         lock(&self.listed).push((id, entries));
         self.list(BLOBS_PER_INDEX)
@@ -185,8 +197,7 @@ impl Shared<'_> {
 
     fn empty(&self) -> Pack {
         let buffer = self.buffers.1.try_recv();
-        // Room is only taken from the system where it is used.
-        Pack::new(buffer.unwrap_or_else(|_| Vec::with_capacity(TARGET + TARGET / 8)))
+        Pack::new(buffer.unwrap_or_default())
     }
 }
 
@@ -303,6 +314,8 @@ impl Hand<'_> {
             .plain_bytes
             .fetch_add(plain.len() as u64, Ordering::Relaxed);
         shared.bytes.fetch_add(length, Ordering::Relaxed);
+        let spilled = pack.spill(shared.repository.storage());
+        spilled.map_err(|error| shared.fail(error.into()))?;
         if pack.is_full()
             && let Some(pack) = self.packs[slot(kind)].take()
         {
@@ -320,6 +333,8 @@ impl Hand<'_> {
         shared
             .bytes
             .fetch_add(sealed.len() as u64, Ordering::Relaxed);
+        let spilled = pack.spill(shared.repository.storage());
+        spilled.map_err(|error| shared.fail(error.into()))?;
         if pack.is_full()
             && let Some(pack) = self.packs[slot(entry.kind)].take()
         {

@@ -11,7 +11,7 @@ use std::{
     os::fd::{AsFd as _, OwnedFd},
     path::Path,
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -25,14 +25,17 @@ use rustix::{
     io::{Errno, pread, write},
 };
 
-use super::{Created, Object, ObjectName, Part, Storage, StorageError};
+use super::{Created, Growing, Object, ObjectName, Part, Storage, StorageError};
 
 /// Where files are written before they get their names. Nothing in it is an object.
 const UNFINISHED: &str = "tmp";
 
 /// A container in a folder.
 #[derive(Debug)]
-pub struct Local {
+pub struct Local(Arc<Folder>);
+
+#[derive(Debug)]
+struct Folder {
     root: OwnedFd,
     next: AtomicU64,
     /// Folders whose entries changed since they were synced last; the empty name is the root.
@@ -47,11 +50,11 @@ impl Local {
             place: path.display().to_string(),
             source: error.into(),
         })?;
-        Ok(Self {
+        Ok(Self(Arc::new(Folder {
             root,
             next: AtomicU64::new(0),
             changed: Mutex::default(),
-        })
+        })))
     }
 
     /// Opens a container, and makes its folder where there is none. Only the owner may look into it.
@@ -67,7 +70,9 @@ impl Local {
         })?;
         Self::open(path)
     }
+}
 
+impl Folder {
     fn below(&self, path: &str, flags: OFlags) -> rustix::io::Result<OwnedFd> {
         let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         openat2(
@@ -102,8 +107,8 @@ impl Local {
         }
     }
 
-    /// Writes and syncs a file that has no object's name yet.
-    fn unfinished(&self, bytes: &[u8]) -> rustix::io::Result<(OwnedFd, String)> {
+    /// Makes a file that has no object's name yet.
+    fn unfinished(self: &Arc<Self>) -> rustix::io::Result<Unfinished> {
         let folder = self.folder(UNFINISHED)?;
         loop {
             let number = self.next.fetch_add(1, Ordering::Relaxed);
@@ -114,44 +119,27 @@ impl Local {
                 Err(Errno::EXIST) => continue,
                 opened => opened?,
             };
-            let written = write_all(&file, bytes).and_then(|()| fsync(&file));
-            if let Err(error) = written {
-                let _ = unlinkat(&folder, &name, AtFlags::empty());
-                return Err(error);
-            }
-            return Ok((folder, name));
+            return Ok(Unfinished {
+                container: Arc::clone(self),
+                folder,
+                name,
+                file,
+                moved: false,
+            });
         }
     }
 
-    fn put(&self, name: &ObjectName, bytes: &[u8], new: bool) -> rustix::io::Result<Created> {
-        let (folder, last) = name.split();
-        let to = self.folder(folder)?;
-        let (from, temporary) = self.unfinished(bytes)?;
-        let moved = if new {
-            match renameat_with(&from, &temporary, &to, last, RenameFlags::NOREPLACE) {
-                // Some network file systems cannot; a second name fails the same way if the first is taken.
-                Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
-                    linkat(&from, &temporary, &to, last, AtFlags::empty())
-                        .and_then(|()| unlinkat(&from, &temporary, AtFlags::empty()))
-                }
-                moved => moved,
-            }
-        } else {
-            renameat(&from, &temporary, &to, last)
-        };
-        match moved {
-            Ok(()) => {
-                self.touch(folder);
-                Ok(Created::Now)
-            }
-            Err(error) => {
-                let _ = unlinkat(&from, &temporary, AtFlags::empty());
-                if new && error == Errno::EXIST {
-                    return Ok(Created::ThereAlready);
-                }
-                Err(error)
-            }
-        }
+    fn put(
+        self: &Arc<Self>,
+        name: &ObjectName,
+        bytes: &[u8],
+        new: New,
+    ) -> rustix::io::Result<Created> {
+        // Before the bytes are written: a folder that cannot be used is found out early.
+        self.folder(name.split().0)?;
+        let unfinished = self.unfinished()?;
+        write_all(&unfinished.file, bytes)?;
+        unfinished.settle(name, new)
     }
 
     fn walk(&self, folder: &str, into: &mut Vec<Object>) -> rustix::io::Result<()> {
@@ -182,6 +170,84 @@ impl Local {
             }
         }
         Ok(())
+    }
+}
+
+/// Whether another object of that name may be there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum New {
+    /// It is replaced.
+    OrNot,
+    /// It stays, and nothing is written.
+    Surely,
+}
+
+/// A file that has no object's name yet. It goes away if it never gets one.
+#[derive(Debug)]
+struct Unfinished {
+    container: Arc<Folder>,
+    folder: OwnedFd,
+    name: String,
+    file: OwnedFd,
+    moved: bool,
+}
+
+impl Unfinished {
+    /// Syncs it and gives it its name.
+    fn settle(mut self, name: &ObjectName, new: New) -> rustix::io::Result<Created> {
+        let (folder, last) = name.split();
+        let to = self.container.folder(folder)?;
+        fsync(&self.file)?;
+        let moved = match new {
+            New::OrNot => renameat(&self.folder, &self.name, &to, last),
+            New::Surely => {
+                let flags = RenameFlags::NOREPLACE;
+                match renameat_with(&self.folder, &self.name, &to, last, flags) {
+                    // Some network file systems cannot; a second name fails the same way if the first is taken.
+                    Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
+                        linkat(&self.folder, &self.name, &to, last, AtFlags::empty())
+                            .and_then(|()| unlinkat(&self.folder, &self.name, AtFlags::empty()))
+                    }
+                    moved => moved,
+                }
+            }
+        };
+        match moved {
+            Err(Errno::EXIST) if new == New::Surely => return Ok(Created::ThereAlready),
+            moved => moved?,
+        }
+        self.moved = true;
+        self.container.touch(folder);
+        Ok(Created::Now)
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if !self.moved {
+            let _ = unlinkat(&self.folder, &self.name, AtFlags::empty());
+        }
+    }
+}
+
+impl Growing for Unfinished {
+    fn append(&mut self, bytes: &[u8]) -> Result<(), StorageError> {
+        write_all(&self.file, bytes).map_err(|error| StorageError::Open {
+            place: format!("{UNFINISHED}/{}", self.name),
+            source: error.into(),
+        })
+    }
+
+    fn finish(self: Box<Self>, name: &ObjectName) -> Result<(), StorageError> {
+        let done = self.settle(name, New::OrNot);
+        done.map(|_| ()).map_err(|error| not_written(name, error))
+    }
+}
+
+fn not_written(name: &ObjectName, error: Errno) -> StorageError {
+    StorageError::Write {
+        name: name.clone(),
+        source: error.into(),
     }
 }
 
@@ -217,7 +283,7 @@ fn read_at(file: &OwnedFd, from: u64, len: u64, into: &mut Vec<u8>) -> rustix::i
 impl Storage for Local {
     fn list(&self, folder: &ObjectName) -> Result<Vec<Object>, StorageError> {
         let mut objects = Vec::new();
-        let walked = self.walk(folder.as_str(), &mut objects);
+        let walked = self.0.walk(folder.as_str(), &mut objects);
         walked.map_err(|error| StorageError::List {
             folder: folder.clone(),
             source: error.into(),
@@ -235,7 +301,9 @@ impl Storage for Local {
             },
         };
         // Not blocking: a pipe in an object's place must not hold up anybody.
-        let file = self.below(name.as_str(), OFlags::RDONLY | OFlags::NONBLOCK);
+        let file = self
+            .0
+            .below(name.as_str(), OFlags::RDONLY | OFlags::NONBLOCK);
         let file = file.map_err(failed)?;
         let has = fstat(file.as_fd()).map_err(failed)?.st_size;
         let has = u64::try_from(has).unwrap_or(0);
@@ -260,29 +328,32 @@ impl Storage for Local {
     }
 
     fn create(&self, name: &ObjectName, bytes: &[u8]) -> Result<Created, StorageError> {
-        self.put(name, bytes, true)
-            .map_err(|error| StorageError::Write {
-                name: name.clone(),
-                source: error.into(),
-            })
+        let done = self.0.put(name, bytes, New::Surely);
+        done.map_err(|error| not_written(name, error))
     }
 
     fn write(&self, name: &ObjectName, bytes: &[u8]) -> Result<(), StorageError> {
-        let done = self.put(name, bytes, false);
-        done.map(|_| ()).map_err(|error| StorageError::Write {
-            name: name.clone(),
+        let done = self.0.put(name, bytes, New::OrNot);
+        done.map(|_| ()).map_err(|error| not_written(name, error))
+    }
+
+    fn begin(&self) -> Result<Option<Box<dyn Growing>>, StorageError> {
+        let begun = self.0.unfinished().map_err(|error| StorageError::Open {
+            place: UNFINISHED.to_owned(),
             source: error.into(),
-        })
+        })?;
+        Ok(Some(Box::new(begun)))
     }
 
     fn delete(&self, names: &[ObjectName]) -> Result<(), StorageError> {
         for name in names {
             let (folder, last) = name.split();
             let removed = self
+                .0
                 .below(folder, OFlags::RDONLY | OFlags::DIRECTORY)
                 .and_then(|folder| unlinkat(folder, last, AtFlags::empty()));
             match removed {
-                Ok(()) => self.touch(folder),
+                Ok(()) => self.0.touch(folder),
                 Err(Errno::NOENT) => {}
                 Err(error) => {
                     return Err(StorageError::Delete {
@@ -301,9 +372,14 @@ impl Storage for Local {
     }
 
     fn flush(&self) -> Result<(), StorageError> {
-        let mut changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut changed = self
+            .0
+            .changed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         while let Some(folder) = changed.first() {
             let synced = self
+                .0
                 .below(folder, OFlags::RDONLY | OFlags::DIRECTORY)
                 .and_then(fsync);
             synced.map_err(|error| StorageError::Open {

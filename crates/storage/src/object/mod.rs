@@ -14,4 +14,4 @@ pub use faulty::{Failure, Faulty, FaultyOp};
 pub use local::Local;
 pub use memory::Memory;
 pub use name::ObjectName;
-pub use storage::{Created, Object, Part, Storage};
+pub use storage::{Created, Growing, Object, Part, Storage};

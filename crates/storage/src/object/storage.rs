@@ -42,6 +42,16 @@ pub enum Created {
     ThereAlready,
 }
 
+/// An object that is written piece by piece and gets its name at the end. Until then it is no object; dropped, it
+/// never was one.
+pub trait Growing: Send {
+    /// Adds bytes at its end.
+    fn append(&mut self, bytes: &[u8]) -> Result<(), StorageError>;
+
+    /// Gives it its name, in place of any other of that name, as [`Storage::write`] does.
+    fn finish(self: Box<Self>, name: &ObjectName) -> Result<(), StorageError>;
+}
+
 /// A container of objects. All methods may be called from many threads at once.
 pub trait Storage: fmt::Debug + Send + Sync {
     /// Every object below a folder, sorted by name, or an error: never a list that is short. A folder that does not
@@ -58,6 +68,12 @@ pub trait Storage: fmt::Debug + Send + Sync {
     /// Writes a whole object in place of any other of that name. Readers see all of the old or all of the new.
     /// Idempotent for equal bytes.
     fn write(&self, name: &ObjectName, bytes: &[u8]) -> Result<(), StorageError>;
+
+    /// Begins an object that need not be held in memory until its name is known; nothing where the container only
+    /// takes whole objects.
+    fn begin(&self) -> Result<Option<Box<dyn Growing>>, StorageError> {
+        Ok(None)
+    }
 
     /// Removes objects; one that is gone is fine. Stops at the first error: those before it are removed, those after
     /// it are not touched. Idempotent.

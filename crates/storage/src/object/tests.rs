@@ -128,6 +128,25 @@ fn a_folder_that_cannot_be_read_is_an_error_and_no_short_list() {
 }
 
 #[test]
+fn an_object_that_grows_is_none_before_it_has_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let local = Local::create(folder.path()).unwrap();
+    let mut growing = local.begin().unwrap().unwrap();
+    growing.append(b"one ").unwrap();
+    growing.append(b"two").unwrap();
+    assert!(names(&local, "data").is_empty());
+    growing.finish(&name("data/a")).unwrap();
+    let mut bytes = Vec::new();
+    local
+        .read(&name("data/a"), Part::Whole, &mut bytes)
+        .unwrap();
+    assert_eq!(bytes, b"one two");
+    local.begin().unwrap().unwrap().append(b"never").unwrap();
+    assert_eq!(fs::read_dir(folder.path().join("tmp")).unwrap().count(), 0);
+    assert!(Memory::default().begin().unwrap().is_none());
+}
+
+#[test]
 fn what_was_not_finished_is_no_object() {
     let folder = tempfile::tempdir().unwrap();
     let local = Local::create(folder.path()).unwrap();
