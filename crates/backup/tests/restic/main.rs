@@ -17,7 +17,7 @@ use mainstay_backup::{
     BackupOptions, Files, Finished, Format, Quiet, Repository, RestoreOptions, Restored, Snapshot,
     Stream, backup, restore,
 };
-use mainstay_storage::Local;
+use mainstay_storage::{Failure, Faulty, FaultyOp, Local};
 use planted::plant;
 use program::{PASSWORD, Restic};
 use tree::{noise, seen};
@@ -201,4 +201,37 @@ fn a_stream_is_kept_only_if_its_writer_ended_well() {
         "line 1\nline 2\nline 3\n"
     );
     restic.check();
+}
+
+#[test]
+fn restic_finds_nothing_wrong_after_a_crash_at_any_write() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let Some(restic) = Restic::on(&at("repository")) else {
+        return;
+    };
+    fs::create_dir_all(at("source/in")).unwrap();
+    fs::write(at("source/in/file"), noise(1, 600_000)).unwrap();
+    let repository = init(&at("repository"), Format::V2);
+    back_up(&repository, &at("source"));
+    let files = Files::new(&at("source")).unwrap();
+    for number in 0.. {
+        assert!(number < 50, "the backup never ends");
+        fs::write(at("source/in/other"), noise(number + 2, 600_000)).unwrap();
+        let local = Local::open(&at("repository")).unwrap();
+        let crashing = Faulty::new(local, FaultyOp::Write, number, Failure::Gone);
+        let crashing = repository.on(Arc::new(crashing));
+        let done = backup(&crashing, &files, &BackupOptions::default(), &Quiet);
+        // The process that held a lock is this one, and it lives; a real one would be gone with its lock.
+        let text = restic.run(&["--no-lock", "check", "--read-data"]);
+        assert!(text.contains("no errors were found"), "{number}: {text}");
+        if let Ok(done) = done {
+            let (id, snapshot) = repository.find_snapshot("latest").unwrap();
+            assert_eq!(id, done.id);
+            put_back(&repository, &snapshot, &at("source"), &at("restored"));
+            assert_same(&at("source"), &at("restored"));
+            assert!(number > 3, "{number}");
+            break;
+        }
+    }
 }
