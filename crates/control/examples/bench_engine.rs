@@ -1,6 +1,6 @@
 //! Measures the engine on the real journal: many steps at once, a driver that does nothing, one line of JSON.
 //!
-//! `cargo run --release -p mainstay-control --example bench_engine -- [--steps N] [--concurrency N] [--sync-ms N] [--dir D]`
+//! `cargo run --release -p mainstay-control --example bench_engine -- [--json] [--steps N] [--concurrency N] [--sync-ms N] [--dir D]`
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -81,7 +81,8 @@ impl Args {
             sync: SlowSync::No,
             dir: None,
         };
-        let mut args = std::env::args().skip(1);
+        // What it prints is JSON anyway.
+        let mut args = std::env::args().skip(1).filter(|name| name != "--json");
         while let Some(name) = args.next() {
             let value = args.next().ok_or_else(|| format!("{name} needs a value"))?;
             match name.as_str() {

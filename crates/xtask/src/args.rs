@@ -29,7 +29,7 @@ pub(crate) enum Task {
     Bench {
         #[arg(value_enum)]
         what: Bench,
-        /// Passed on, for example `--json FILE`
+        /// Passed on, for example `--json` or `--steps 1000`
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         rest: Vec<String>,
     },
