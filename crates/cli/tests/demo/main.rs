@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+mod asked;
 mod by_hand;
 mod crash;
 mod support;

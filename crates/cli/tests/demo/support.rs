@@ -50,6 +50,11 @@ impl Stage {
         Some(stage)
     }
 
+    /// Where the world and its plan file are.
+    pub(crate) fn folder(&self) -> std::path::PathBuf {
+        self.folder.path().join("w")
+    }
+
     pub(crate) async fn verb(&self, args: &[&str]) -> Answer {
         self.world.verb(args).await.unwrap()
     }
