@@ -1,6 +1,6 @@
 //! Files in the repository that a program writes: they must be what that program writes today.
 //!
-//! A crate that generates files has an example `generate`: `generate FOLDER` writes them under FOLDER
+//! A crate that generates files has an example `generate_CRATE`: `generate_CRATE FOLDER` writes them under FOLDER
 //! with the paths that they have in the repository, such as `schemas/plan-file.json`.
 
 use std::path::{Path, PathBuf};
@@ -12,8 +12,12 @@ use crate::error::Error;
 use crate::metadata::Metadata;
 use crate::{process, say};
 
-/// The example that a crate with generated files has.
-const EXAMPLE: &str = "generate";
+/// The example that a crate with generated files has. Cargo builds the examples of all crates into one folder, so each
+/// has a name of its own.
+fn example_of(package: &str) -> String {
+    let short = package.strip_prefix("mainstay-").unwrap_or(package);
+    format!("generate_{}", short.replace('-', "_"))
+}
 
 /// Runs every generator into a temporary folder and compares.
 pub(crate) fn check(house: &House) -> Result<Report, Error> {
@@ -48,7 +52,7 @@ pub(crate) fn generate(root: &Path) -> Result<ExitCode, Error> {
 fn generators(metadata: &Metadata) -> Vec<String> {
     let names = metadata.members().map(|member| member.name.clone());
     names
-        .filter(|name| metadata.builds(name, "example", EXAMPLE))
+        .filter(|name| metadata.builds(name, "example", &example_of(name)))
         .collect()
 }
 
@@ -62,7 +66,7 @@ fn run(root: &Path, package: &str, into: &Path) -> Result<Result<(), String>, Er
             "-p",
             package,
             "--example",
-            EXAMPLE,
+            &example_of(package),
             "--",
         ])
         .arg(into);
