@@ -152,6 +152,8 @@ struct Screen<'a> {
     took_up: Timestamp,
     committed: bool,
     exceptions: Vec<String>,
+    /// The last step whose outcome nobody could tell: a run that turns round without a failure turned round for it.
+    unheard: Option<String>,
 }
 
 impl<'a> Screen<'a> {
@@ -171,6 +173,7 @@ impl<'a> Screen<'a> {
             took_up: context::now(),
             committed: followed.past.is_some_and(Run::is_committed),
             exceptions: Vec::new(),
+            unheard: None,
         }
     }
 
@@ -191,6 +194,9 @@ impl<'a> Screen<'a> {
             Notice::Phase(phase) => {
                 self.picture.set_phase(*phase);
                 if *phase == RunPhase::Retreating {
+                    if self.exceptions.is_empty() {
+                        self.exceptions.extend(self.unheard.take());
+                    }
                     let text = "retreating: undoing what was begun";
                     self.say(&self.out.paint(Tone::Warn, text));
                 }
@@ -232,6 +238,9 @@ impl<'a> Screen<'a> {
             words if tone == Tone::Good || words.is_empty() => String::new(),
             words => format!(": {words}"),
         };
+        if step.state == StepState::Unknown {
+            self.unheard = Some(format!("{title}: nobody could tell what became of it{why}"));
+        }
         if tone == Tone::Bad {
             self.exceptions.push(format!("{way}{title}{why}"));
         }
