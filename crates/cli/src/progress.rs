@@ -119,9 +119,10 @@ fn next_of(phase: RunPhase) -> Option<&'static str> {
         RunPhase::Cancelled => Some("`mainstay status`"),
         RunPhase::AwaitingApproval => Some("`mainstay run approve RUN`, by somebody else"),
         RunPhase::Paused => Some("`mainstay run resume RUN` carries on"),
-        _ => Some(
-            "`mainstay run show RUN` says what it waits for; `mainstay run resume RUN` carries on",
-        ),
+        RunPhase::Stuck => Some("`mainstay run show RUN` says what it waits for and what to type"),
+        RunPhase::Planned | RunPhase::Running | RunPhase::Retreating => {
+            Some("`mainstay run resume RUN` carries on")
+        }
     }
 }
 

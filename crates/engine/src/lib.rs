@@ -23,4 +23,4 @@ pub use illegal::{BadRun, Illegal};
 pub use journal::{Damage, Entry, JOURNAL_DOMAIN, JOURNAL_VERSION, Log, read_log, read_log_with};
 pub use mainstay_proof::Head;
 pub use pages::state_machines;
-pub use run::{Run, StepView};
+pub use run::{Run, StepView, may_be_skipped};

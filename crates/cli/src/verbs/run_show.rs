@@ -1,10 +1,13 @@
 //! How runs are listed, shown and watched.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use mainstay_control::state::RunRow;
-use mainstay_engine::{Run, RunPhase, StepState, StepView};
-use mainstay_model::{Direction, Phase, RunId, Step};
+use mainstay_engine::{Run, RunPhase, StepState, StepView, may_be_skipped};
+use mainstay_model::{Direction, Phase, RunId, Step, StepId};
 use serde::Serialize;
 
 use crate::{
@@ -101,6 +104,7 @@ struct ShownStep {
     at: String,
     state: StepState,
     undoing: bool,
+    waits_for_person: bool,
     started: Option<mainstay_model::Timestamp>,
     ended: Option<mainstay_model::Timestamp>,
     note: String,
@@ -148,6 +152,7 @@ fn shown(view: &StepView<'_>, step: &Step) -> ShownStep {
         at: step.at.to_string(),
         state: view.state.clone(),
         undoing: view.direction == Direction::Undo,
+        waits_for_person: view.waits_for_person,
         started: view.started,
         ended: view.ended,
         note: view.note.to_owned(),
@@ -178,7 +183,36 @@ fn draw(session: &Session, run: &Run, name: &RunId, out: &Output) -> Result<(), 
             step.0, question.yes
         ));
     }
+    for line in stopped(run, name) {
+        out.line(line);
+    }
     Ok(())
+}
+
+/// The steps that stopped a run without a question, and the commands that move it on.
+fn stopped(run: &Run, name: &RunId) -> Vec<String> {
+    let asked: BTreeSet<StepId> = run.questions().map(|(step, _)| step).collect();
+    let waiting = run.steps().zip(&run.runbook().steps).filter(|(view, _)| {
+        view.waits_for_person && !asked.contains(&view.id) && run.resting().is_some()
+    });
+    let mut lines = Vec::new();
+    for (view, step) in waiting {
+        let (id, title) = (view.id.0, step.title());
+        let what = match view.direction {
+            Direction::Undo => "could not be undone",
+            Direction::Forward => "failed",
+        };
+        lines.push(format!("step {id}, {title}, {what}: {}", view.note));
+        lines.push(format!(
+            "next: `mainstay run retry {name} {id}` once that is mended"
+        ));
+        if may_be_skipped(step, view.direction) {
+            lines.push(format!(
+                "or:   `mainstay run skip {name} {id} --reason WHY` goes on without it"
+            ));
+        }
+    }
+    lines
 }
 
 /// `mainstay run watch`: reads only; whoever executes the run goes on undisturbed.

@@ -227,11 +227,7 @@ fn judge(session: &Session, gathered: &Gathered, report: &mut Report) -> Result<
         .iter()
         .filter(|row| row.standing == "quarantined")
     {
-        let site = &row.site;
-        found.push((
-            format!("{site} is quarantined and serves nothing"),
-            format!("mainstay reprotect {site}"),
-        ));
+        found.push(quarantined(&row.site, report));
     }
     for row in &report.stores {
         found.extend(troubles(session, row));
@@ -247,15 +243,32 @@ fn judge(session: &Session, gathered: &Gathered, report: &mut Report) -> Result<
 
 /// A site whose agent does not answer. If something is active there, the next thing is to look at the way out of it.
 fn silent(site: &SiteId, report: &Report) -> (String, String) {
-    let what = format!("the agent of {site} does not answer");
+    let next = match other_place(site, report) {
+        Some((other, _)) => format!("mainstay plan failover --to {other}"),
+        None => format!("mainstay agent --site {site}"),
+    };
+    (format!("the agent of {site} does not answer"), next)
+}
+
+/// A site that serves nothing until it is a proven copy again. If something is still active there, it is brought to
+/// another site first: made a copy there, then switched over, so that nothing is lost.
+fn quarantined(site: &SiteId, report: &Report) -> (String, String) {
+    let next = match other_place(site, report) {
+        Some((other, true)) => format!("mainstay switchover --to {other}"),
+        Some((other, false)) => format!("mainstay reprotect {other}"),
+        None => format!("mainstay reprotect {site}"),
+    };
+    (format!("{site} is quarantined and serves nothing"), next)
+}
+
+/// Another site that has what is active here, and whether all of it is a proven copy there.
+fn other_place<'a>(site: &SiteId, report: &'a Report) -> Option<(&'a SiteId, bool)> {
     let active = report.stores.iter().filter(|row| row.active.contains(site));
-    let copies = active.flat_map(|row| row.at.iter().map(|(at, _)| at));
-    let mut copies = copies.filter(|at| *at != site);
-    let next = copies.next().map_or_else(
-        || format!("mainstay agent --site {site}"),
-        |copy| format!("mainstay plan failover --to {copy}"),
-    );
-    (what, next)
+    let mut copies = active
+        .clone()
+        .flat_map(|row| row.at.iter().map(|(at, _)| at));
+    let other = copies.find(|at| *at != site)?;
+    Some((other, active.clone().all(|row| row.protected)))
 }
 
 /// A run that is not over, and the command for it: to watch it while somebody executes it, else to carry on with it.

@@ -86,7 +86,8 @@ impl Site {
         sample
     }
 
-    /// A store that is seen not to be open and whose agent refuses older epochs is fenced below its floor.
+    /// A store that is seen not to be open and whose agent refuses older epochs is fenced below its floor. One that is
+    /// held back is no copy that anybody relies on, however recent it looks: only a rebuild makes it one again.
     fn overlay(&self, scope: &Scope, sample: &mut Sample) {
         let Subject::Component(store) = &scope.subject else {
             return;
@@ -94,6 +95,10 @@ impl Site {
         let Reading::Known(facts) = &mut sample.reading else {
             return;
         };
+        let free = matches!(self.ledger.held(), Ok(held) if !held.contains_key(store));
+        if let Some(seen) = facts.store.as_mut().filter(|_| !free) {
+            seen.recovery = None;
+        }
         let closed = facts
             .store
             .as_ref()

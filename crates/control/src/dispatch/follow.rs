@@ -24,10 +24,14 @@ pub(super) fn of_step(step: &Step, view: &StepView<'_>) -> Vec<Change> {
         }
         changes.extend(spent(step, view).map(Change::Spent));
     }
-    if view.state == StepState::Undone
-        && let Undo::Act { action, .. } = &step.undo
-    {
-        changes.extend(opened(action));
+    if view.state == StepState::Undone {
+        if let Undo::Act { action, .. } = &step.undo {
+            changes.extend(opened(action));
+        }
+        if step.phase == Phase::Promote {
+            // It was not a copy for a while, and does not become one by itself.
+            changes.extend(component(step).map(Change::Unprotected));
+        }
     }
     changes
 }

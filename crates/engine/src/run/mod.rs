@@ -17,5 +17,6 @@ mod view;
 )]
 mod run;
 
+pub use people::may_be_skipped;
 pub use run::Run;
 pub use view::StepView;

@@ -1,7 +1,9 @@
 //! What people and new executors do to a run: approve, pause, retry, skip, answer, retreat, cancel, take over.
 //! Must not know how they were authenticated.
 
-use mainstay_model::{Direction, ExecutorEpoch, Necessity, PersonId, Phase, RunbookHash, StepId};
+use mainstay_model::{
+    Direction, ExecutorEpoch, Necessity, PersonId, Phase, RunbookHash, Step, StepId,
+};
 
 use super::{
     enter::News,
@@ -121,8 +123,8 @@ impl RunState {
     fn skip(&mut self, id: StepId, reason: &str, turn: &mut Turn<'_>) -> Result<(), Illegal> {
         self.decidable(id)?;
         let step = &turn.runbook.steps[id.index()];
-        let back = self.steps[id.index()].place.direction == Direction::Undo;
-        if (back || step.necessity == Necessity::Required) && !skippable(step.phase) {
+        let direction = self.steps[id.index()].place.direction;
+        if !may_be_skipped(step, direction) {
             return Err(Illegal::NotSkippable { phase: step.phase });
         }
         if reason.trim().is_empty() {
@@ -196,6 +198,13 @@ impl RunState {
         let stage = self.steps[id.index()].place.stage;
         self.blocked.contains(&id) || matches!(stage, Stage::Asking | Stage::Unresolved)
     }
+}
+
+/// Whether a person may go on without a step, or, on the way back, leave it not undone.
+#[must_use]
+pub fn may_be_skipped(step: &Step, direction: Direction) -> bool {
+    let needed = direction == Direction::Undo || step.necessity == Necessity::Required;
+    !needed || skippable(step.phase)
 }
 
 /// What may be skipped when it is required, and what may be left not undone: nothing that ownership, one scheduler,
