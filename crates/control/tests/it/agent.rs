@@ -264,6 +264,12 @@ async fn a_fence_by_the_agent_shuts_the_store_until_a_run_rebuilds_it() {
 
     let start = |step| order(effect(step, 1), PROD, "web", Op::Start);
     assert_eq!(code(&client.act(start(2)).await.unwrap()), "quarantined");
+    // A copy that is held back is no proven copy, however recent it looks: else nobody would rebuild it.
+    let recent = world.place(DR).recovery;
+    world.change(PROD, |place| place.recovery = recent.clone());
+    assert!(recent.is_some());
+    assert_eq!(proven(&client).await, None);
+
     let mut rebuild = order(effect(3, 1), PROD, "ledger", Op::Rebuild { from: site(DR) });
     rebuild.fence = Some(Fence {
         store: component("ledger"),
@@ -271,7 +277,16 @@ async fn a_fence_by_the_agent_shuts_the_store_until_a_run_rebuilds_it() {
     });
     assert!(done(&client.act(rebuild).await.unwrap()));
     assert!(client.status().await.unwrap().quarantine.is_none());
+    assert!(proven(&client).await.is_some());
     assert!(done(&client.act(start(4)).await.unwrap()));
+}
+
+/// What the copy of the ledger at prod has proven, as its agent tells it.
+async fn proven(client: &AgentClient) -> Option<RecoveryPoint> {
+    let seen = client.observe(vec![scope("fake", "ledger", PROD, PROD)], None);
+    let seen = seen.await.unwrap();
+    let store = seen[0].facts().unwrap().store.as_ref().unwrap();
+    store.recovery.clone()
 }
 
 #[tokio::test]
