@@ -73,12 +73,18 @@ impl Ledger {
                 issued: issued.seq,
             });
         }
+        let first = head.seq == 0;
         let receipt = issue(&self.signer, &mut head, claim)?;
         let mut line = serde_json::to_vec(&receipt)?;
         line.push(b'\n');
         file.write_all(&line)
             .and_then(|()| file.sync_data())
             .map_err(|source| self.io(source))?;
+        if let Some(folder) = self.chain.parent().filter(|_| first) {
+            // The file itself must survive a loss of power, too.
+            let synced = File::open(folder).and_then(|folder| folder.sync_all());
+            synced.map_err(|source| self.io(source))?;
+        }
         // Dying here is harmless: the chain has one receipt more than the state knows, and it is whole.
         self.state.set_receipts_head(head).await?;
         Ok(receipt)
@@ -124,21 +130,25 @@ impl Ledger {
 
     /// Where the chain ends. A line that was being written when its process died is cut off: nobody was told of it.
     fn head(&self, file: &mut File) -> Result<Head, LedgerError> {
-        let mut tail = || -> std::io::Result<(u64, Vec<u8>)> {
+        let mut tail = || -> std::io::Result<Vec<u8>> {
             let length = file.seek(SeekFrom::End(0))?;
             let start = length.saturating_sub(TAIL);
             file.seek(SeekFrom::Start(start))?;
             let mut bytes = Vec::new();
             file.read_to_end(&mut bytes)?;
             let whole = bytes.iter().rposition(|byte| *byte == b'\n');
+            if whole.is_none() && start > 0 {
+                // No receipt is that long: this is something else, and nothing of it is cut off.
+                return Err(std::io::ErrorKind::InvalidData.into());
+            }
             let keep = whole.map_or(0, |end| end + 1);
             if keep < bytes.len() {
                 file.set_len(start + keep as u64)?;
                 bytes.truncate(keep);
             }
-            Ok((start, bytes))
+            Ok(bytes)
         };
-        let (_, bytes) = tail().map_err(|source| self.io(source))?;
+        let bytes = tail().map_err(|source| self.io(source))?;
         let mut lines = bytes.trim_ascii_end().rsplit(|byte| *byte == b'\n');
         let Some(last) = lines.next().filter(|last| !last.is_empty()) else {
             return Ok(Head::default());

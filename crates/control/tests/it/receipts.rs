@@ -74,6 +74,19 @@ async fn a_line_that_was_being_written_was_never_issued() {
 }
 
 #[tokio::test]
+async fn what_is_no_chain_is_left_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = ledger(folder.path());
+    ledger.issue(claim("a")).await.unwrap();
+    let mut text = fs::read(ledger.chain()).unwrap();
+    text.extend([b'x'; 100_000]);
+    fs::write(ledger.chain(), &text).unwrap();
+    let refused = ledger.issue(claim("b")).await.unwrap_err();
+    assert_eq!(refused.code(), "receipts-unusable");
+    assert_eq!(fs::read(ledger.chain()).unwrap(), text);
+}
+
+#[tokio::test]
 async fn i30_a_chain_that_was_shortened_is_found() {
     let folder = tempfile::tempdir().unwrap();
     let ledger = ledger(folder.path());
