@@ -79,7 +79,7 @@ async fn what_is_no_chain_is_left_as_it_is() {
     let ledger = ledger(folder.path());
     ledger.issue(claim("a")).await.unwrap();
     let mut text = fs::read(ledger.chain()).unwrap();
-    text.extend([b'x'; 100_000]);
+    text.extend(std::iter::repeat_n(b'x', 100_000));
     fs::write(ledger.chain(), &text).unwrap();
     let refused = ledger.issue(claim("b")).await.unwrap_err();
     assert_eq!(refused.code(), "receipts-unusable");
