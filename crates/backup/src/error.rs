@@ -55,6 +55,14 @@ pub enum BackupError {
         /// How it shows.
         how: String,
     },
+    /// The plan file does not say how to open it, or what it refers to is not there.
+    #[error("open the repository at {url}: {why}")]
+    Declared {
+        /// Where it is.
+        url: String,
+        /// What is missing. No secrets.
+        why: String,
+    },
     /// Something that is referred to is in no index.
     #[error("read {kind} {id}: no index of the repository lists it")]
     Missing {
@@ -149,6 +157,7 @@ impl BackupError {
             Self::KeyNeeded { .. } => "key-needed",
             Self::Version { .. } => "repository-version",
             Self::Damaged { .. } => "repository-damaged",
+            Self::Declared { .. } => "repository-declared",
             Self::Missing { .. } => "blob-missing",
             Self::BadBlob { .. } => "blob-damaged",
             Self::Locked { .. } => "repository-locked",

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use mainstay_driver::Drivers;
+use mainstay_driver::{Driver, Drivers};
 use mainstay_model::{Kinds, PlanFile, SiteId};
 
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
     http,
     postgres::{PostgresDriver, PostgresKind},
     process,
-    shared::{Home, Place},
+    shared::{Home, Place, Saves, Saving},
     sqlite,
 };
 
@@ -36,11 +36,16 @@ pub fn kinds() -> Kinds {
 #[must_use]
 pub fn drivers(plan: Arc<PlanFile>, site: SiteId, place: Place) -> Drivers {
     let home = Home::new(plan, site, place);
+    let files = Arc::new(files::FilesDriver::new(home.clone()));
+    let sqlite = Arc::new(sqlite::SqliteDriver::new(home.clone()));
+    let saving = |driver: Arc<dyn Driver>, saves: Arc<dyn Saves>| -> Arc<dyn Driver> {
+        Arc::new(Saving::new(&home, driver, saves))
+    };
     let postgres = PostgresDriver::new(&home.plan, home.simple());
     Drivers::new()
         .with("dns", Arc::new(DnsDriver::new(&home.plan, home.simple())))
         .with(exec::NAME, Arc::new(exec::ExecDriver::new(home.clone())))
-        .with(files::NAME, Arc::new(files::FilesDriver::new(home.clone())))
+        .with(files::NAME, saving(files, Arc::new(files::FilesSaves)))
         .with(
             "haproxy",
             Arc::new(HaproxyDriver::new(&home.plan, home.simple())),
@@ -54,8 +59,5 @@ pub fn drivers(plan: Arc<PlanFile>, site: SiteId, place: Place) -> Drivers {
             process::NAME,
             Arc::new(process::ProcessDriver::new(home.clone())),
         )
-        .with(
-            sqlite::NAME,
-            Arc::new(sqlite::SqliteDriver::new(home.clone())),
-        )
+        .with(sqlite::NAME, saving(sqlite, Arc::new(sqlite::SqliteSaves)))
 }

@@ -34,7 +34,7 @@ impl FilesDriver {
         }
     }
 
-    fn root(home: &Home, declared: &Declared, site: &SiteId) -> Result<PathBuf, Cause> {
+    pub(super) fn root(home: &Home, declared: &Declared, site: &SiteId) -> Result<PathBuf, Cause> {
         let at: FilesAt = Home::options(declared, site)?;
         let folder = at
             .folder()

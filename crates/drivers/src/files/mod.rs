@@ -8,9 +8,11 @@ mod observe;
 mod options;
 mod own;
 mod salvage;
+mod saves;
 mod state;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use driver::FilesDriver;
 pub(crate) use kind::{FilesKind, NAME};
+pub(crate) use saves::FilesSaves;

@@ -11,6 +11,7 @@ mod ownership;
 mod program;
 mod reconcile;
 mod route;
+mod saving;
 mod schema;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -29,4 +30,5 @@ pub(crate) use ownership::{Asker, Marked, Opening, Replaces, State, owned, owner
 pub(crate) use program::{Program, RunError, Said, run};
 pub(crate) use reconcile::{reconcile, reconciled};
 pub(crate) use route::routed;
+pub(crate) use saving::{About, Brought, Saves, Saving, bring, failed};
 pub(crate) use schema::{empty_schema, schema_of};

@@ -31,7 +31,7 @@ impl SqliteDriver {
         }
     }
 
-    fn path(home: &Home, declared: &Declared, site: &SiteId) -> Result<PathBuf, Cause> {
+    pub(super) fn path(home: &Home, declared: &Declared, site: &SiteId) -> Result<PathBuf, Cause> {
         let at: SqliteAt = Home::options(declared, site)?;
         let file = at
             .file()

@@ -9,8 +9,8 @@ use mainstay_model::{
 };
 use serde::Deserialize;
 
-use super::options::SqliteAt;
-use crate::shared::{empty_schema, schema_of};
+use super::options::{SqliteAt, SqliteOptions};
+use crate::shared::schema_of;
 
 /// The kind's name in plan files.
 pub(crate) const NAME: &str = "sqlite";
@@ -31,7 +31,7 @@ impl Kind for SqliteKind {
     fn schema(&self, _: Class) -> KindSchema {
         KindSchema {
             at: schema_of::<SqliteAt>(),
-            options: empty_schema(),
+            options: schema_of::<SqliteOptions>(),
         }
     }
 

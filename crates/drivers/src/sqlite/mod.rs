@@ -12,8 +12,10 @@ mod options;
 mod own;
 mod record;
 mod salvage;
+mod saves;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use driver::SqliteDriver;
 pub(crate) use kind::{NAME, SqliteKind};
+pub(crate) use saves::SqliteSaves;

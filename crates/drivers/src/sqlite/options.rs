@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use mainstay_model::Declared;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -16,6 +17,24 @@ pub(crate) struct SqliteAt {
     /// The database file as a path.
     #[serde(default)]
     pub(crate) path: Option<String>,
+}
+
+/// Options of the store as a whole.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct SqliteOptions {
+    /// Questions in SQL that a restored copy is asked. Each must answer with a row that does not begin with 0 or null.
+    pub(crate) checks: Vec<String>,
+}
+
+impl SqliteOptions {
+    /// Reads the options of a declared component; they were checked against the schema.
+    pub(crate) fn of(declared: &Declared) -> Result<Self, serde_json::Error> {
+        match &declared.options {
+            serde_json::Value::Null => Ok(Self::default()),
+            options => Self::deserialize(options),
+        }
+    }
 }
 
 /// What is wrong with the place of a database, and what to write instead.

@@ -6,6 +6,7 @@ mod facts;
 mod goal;
 mod kind;
 mod runbook;
+mod saved;
 mod standard;
 mod step;
 
@@ -23,8 +24,9 @@ pub use runbook::{
     Acceptance, EpochPlan, LossBound, OnFailure, Pinned, RUNBOOK_VERSION, Runbook, RunbookHash,
     StoreBound,
 };
+pub use saved::Saved;
 pub use standard::{holds as standard_holds, lower as standard_lower};
 pub use step::{
-    Action, Body, Draft, Fence, Input, Necessity, Op, Output, OutputRef, Phase, Question, Skew,
-    Step, Undo,
+    Action, Body, Draft, Fence, Input, Necessity, Op, Output, OutputRef, Phase, Question,
+    RecoveryTarget, Skew, Step, Undo,
 };

@@ -9,7 +9,7 @@ use super::{
     facts::{Position, RecoveryPoint},
     goal::{Goal, Subject, Weights},
 };
-use crate::{ComponentId, Epoch, KindName, RepositoryId, SiteId, Span, StepId};
+use crate::{ComponentId, Epoch, KindName, RepositoryId, SiteId, Span, StepId, Timestamp};
 
 /// The phases of a move (see the design), those of a failover, and those of a reprotect.
 #[derive(
@@ -159,6 +159,41 @@ impl Skew {
     }
 }
 
+/// Which restore point, or which moment between two of them where the kind keeps a log.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RecoveryTarget {
+    /// The newest complete one.
+    #[default]
+    Newest,
+    /// This one, by its name in the repository.
+    Point(String),
+    /// The state at this time: nothing that was written later.
+    Time(Timestamp),
+    /// The state at this position.
+    Position(Position),
+    /// A name that was given to a moment at the store.
+    Named(String),
+}
+
+impl RecoveryTarget {
+    fn is_newest(&self) -> bool {
+        *self == Self::Newest
+    }
+}
+
+impl fmt::Display for RecoveryTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Newest => f.write_str("the newest restore point"),
+            Self::Point(id) => write!(f, "restore point {id}"),
+            Self::Time(time) => write!(f, "{time}"),
+            Self::Position(position) => write!(f, "{position:?}"),
+            Self::Named(name) => write!(f, "the moment named {name}"),
+        }
+    }
+}
+
 /// What a driver can be asked to do. A driver implements those its kind needs and refuses the others as not done.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -195,10 +230,36 @@ pub enum Op {
         /// The source.
         from: SiteId,
     },
-    /// Bring the newest proven restore point of that repository.
+    /// Bring a restore point of that repository in the place of what is here.
     Restore {
         /// The repository.
         from: RepositoryId,
+        /// Which one.
+        #[serde(default, skip_serializing_if = "RecoveryTarget::is_newest")]
+        target: RecoveryTarget,
+    },
+    /// Save it as a restore point in that repository.
+    Backup {
+        /// The repository.
+        to: RepositoryId,
+    },
+    /// Bring a restore point into a scratch place, let it pass its own checks there, and take it away again.
+    Prove {
+        /// The repository.
+        from: RepositoryId,
+        /// Which one.
+        target: RecoveryTarget,
+    },
+    /// Bring a restore point, or a part of it, into a folder of its own at the action's site.
+    Extract {
+        /// The repository.
+        from: RepositoryId,
+        /// Which one.
+        target: RecoveryTarget,
+        /// The part of it, where the kind has parts; none for all of it.
+        path: Option<String>,
+        /// The folder, absolute. What is there already stays unless it is a part of the same restore that was cut short.
+        into: String,
     },
     /// Make the copy writable at this epoch.
     Promote(Epoch),

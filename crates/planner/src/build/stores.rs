@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use mainstay_model::{
     Action, Body, ComponentId, Draft, Epoch, Fence, Goal, GroupId, KindName, OnSkew, Op, Phase,
-    Predicate, Skew, Span, Subject, Undo,
+    Predicate, RecoveryTarget, Skew, Span, Subject, Undo,
 };
 
 use super::context::{Build, goal_at};
@@ -182,6 +182,7 @@ impl<'a> Build<'a> {
                 site: store.to.clone(),
                 op: Op::Restore {
                     from: backup.to.clone(),
+                    target: RecoveryTarget::Newest,
                 },
             }),
             goals: goal_at(self.file, name, &store.to, goal)

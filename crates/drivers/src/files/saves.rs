@@ -1,0 +1,57 @@
+//! Saves a tree of files, brings it back, checks it.
+//! Must not know repositories' format.
+
+use std::path::Path;
+
+use mainstay_backup::{Files, Finished, Holds, Label, Progress, Repository, backup};
+use mainstay_driver::Cause;
+use mainstay_model::{Epoch, RecoveryTarget};
+
+use super::{
+    driver::FilesDriver,
+    observe::{local, unreadable},
+};
+use crate::shared::{About, Brought, Saves, bring, failed, lasting, now};
+
+/// The half of `files` that saves.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FilesSaves;
+
+impl Saves for FilesSaves {
+    fn save(
+        &self,
+        about: &About<'_>,
+        into: &Repository,
+        progress: &dyn Progress,
+    ) -> Result<(Label, Finished), Cause> {
+        let root = FilesDriver::root(about.home, about.declared, about.site)?;
+        // Before the first folder is read: every write that was acknowledged until now is in what is read.
+        let taken = now();
+        let (marked, _) = local(&root).map_err(|error| unreadable(&root, &error))?;
+        if marked.is_none() && !root.is_dir() {
+            let what = format!("there is no folder {}", root.display());
+            return Err(lasting("store-empty", what));
+        }
+        let epoch = marked.map_or(Epoch(0), |marked| marked.mark.epoch);
+        let label = about.label(epoch, taken, None, Holds::Store);
+        let files = Files::new(&root).map_err(|error| unreadable(&root, &error))?;
+        let finished = backup(into, &files, &about.options(&label), progress);
+        Ok((label, finished.map_err(|error| failed(&error))?))
+    }
+
+    fn extract(
+        &self,
+        about: &About<'_>,
+        from: &Repository,
+        target: &RecoveryTarget,
+        path: Option<&Path>,
+        into: &Path,
+        progress: &dyn Progress,
+    ) -> Result<Brought, Cause> {
+        bring(about, from, target, path, into, progress)
+    }
+
+    fn check(&self, _: &About<'_>, _: &Path, _: &dyn Progress) -> Result<Vec<String>, Cause> {
+        Ok(Vec::new())
+    }
+}

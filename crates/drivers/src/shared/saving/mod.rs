@@ -1,0 +1,12 @@
+//! Backups of a store, for every kind that can be saved: a kind plugs in how its stores are read, brought back and
+//! checked; what is the same for all of them is here.
+//! Must not know any kind, schedules or receipts.
+
+mod driver;
+mod extract;
+mod jobs;
+mod saves;
+
+pub(crate) use driver::Saving;
+pub(crate) use extract::{Brought, bring};
+pub(crate) use saves::{About, Saves, failed};
