@@ -12,7 +12,7 @@ use super::{run::Affected, trees};
 use crate::{BlobKind, Id, Index, Repository, Snapshot};
 
 /// Lists every path that a damaged blob is part of.
-pub(super) fn affected(
+pub(crate) fn affected(
     repository: &Repository,
     index: &Index,
     snapshots: &[(Id, Snapshot)],

@@ -5,5 +5,8 @@ mod packs;
 mod run;
 mod trees;
 
+pub(crate) use affected::affected;
+pub(crate) use packs::{Fault, compare, read_each};
 pub use run::{Affected, Checked, Depth, Finding, Severity, check};
-pub(crate) use trees::read as read_tree;
+pub(crate) use run::{Found, Packs, indexes, snapshots};
+pub(crate) use trees::{read as read_tree, walk};

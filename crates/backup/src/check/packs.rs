@@ -9,18 +9,18 @@ use std::{
     },
 };
 
-use mainstay_storage::Part;
+use mainstay_storage::{Part, StorageError};
 
 use super::run::{Found, Packs};
 use crate::{
     BackupError, FileKind, Id, Progress, Repository,
     index::Place,
-    pack::{Entry, LENGTH, list_length, read_list, tail_length},
+    pack::{BadList, Entry, LENGTH, list_length, read_list, tail_length},
     repository::Unseal,
 };
 
 /// Compares what the indexes list with what is there.
-pub(super) fn compare(
+pub(crate) fn compare(
     repository: &Repository,
     packs: &Packs,
     found: &mut Found,
@@ -55,6 +55,20 @@ pub(super) fn compare(
     Ok(())
 }
 
+/// What is wrong with a pack.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// It is not what it should be.
+    Damaged {
+        /// How that shows.
+        how: String,
+        /// Which of its blobs cannot be believed: those with a broken seal or hash.
+        lost: Vec<Entry>,
+    },
+    /// It could not be read, and may be sound.
+    Unreadable(String),
+}
+
 /// Reads every pack that is there, and answers how many bytes that were.
 pub(super) fn read_all(
     repository: &Repository,
@@ -65,78 +79,99 @@ pub(super) fn read_all(
     let all: Vec<_> = packs
         .iter()
         .filter(|(id, _)| !found.packs.contains(id))
+        .map(|(id, entries)| (*id, &entries[..]))
         .collect();
-    progress.found(all.len() as u64, 0);
-    let (next, bytes) = (AtomicUsize::new(0), AtomicU64::new(0));
+    let bytes = AtomicU64::new(0);
     let shared = Mutex::new(found);
+    read_each(repository, &all, progress, &|id, entries, length, fault| {
+        bytes.fetch_add(length, Ordering::Relaxed);
+        let mut found = shared.lock().unwrap_or_else(PoisonError::into_inner);
+        match fault {
+            None => {}
+            Some(Fault::Damaged { how, lost }) => found.pack(id, &lost, how),
+            Some(Fault::Unreadable(how)) => found.pack(id, entries, how),
+        }
+    })?;
+    Ok(bytes.into_inner())
+}
+
+/// Is told of each pack how many bytes were read and what is wrong.
+pub(crate) type Tell<'a> = dyn Fn(Id, &[Entry], u64, Option<Fault>) + Sync + 'a;
+
+/// Reads packs on as many threads as there are processors.
+pub(crate) fn read_each(
+    repository: &Repository,
+    packs: &[(Id, &[Entry])],
+    progress: &dyn Progress,
+    tell: &Tell<'_>,
+) -> Result<(), BackupError> {
+    progress.found(packs.len() as u64, 0);
+    let next = AtomicUsize::new(0);
     let work = || {
-        let (mut read, mut plain, mut unseal) = (Vec::new(), Vec::new(), Unseal::default());
-        while let Some((id, entries)) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
+        let mut hands = Hands::default();
+        while let Some((id, entries)) = packs.get(next.fetch_add(1, Ordering::Relaxed)) {
             if !progress.go_on() {
                 return Err(BackupError::Cancelled);
             }
-            let done = one(
-                repository,
-                **id,
-                entries,
-                &mut read,
-                &mut plain,
-                &mut unseal,
-            );
-            bytes.fetch_add(read.len() as u64, Ordering::Relaxed);
-            progress.done(1, read.len() as u64);
-            if let Err((how, lost)) = done {
-                let mut found = shared.lock().unwrap_or_else(PoisonError::into_inner);
-                found.pack(**id, &lost, how);
-            }
+            let done = prove(repository, *id, entries, &mut hands);
+            let length = hands.read.len() as u64;
+            progress.done(1, length);
+            tell(*id, entries, length, done.err());
         }
         Ok(())
     };
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
-        let all: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        let all: Vec<_> = (0..threads.min(packs.len()))
+            .map(|_| scope.spawn(work))
+            .collect();
         let done = all.into_iter().map(std::thread::ScopedJoinHandle::join);
         done.map(|one| one.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
             .collect::<Vec<_>>()
             .into_iter()
-            .collect::<Result<(), _>>()
-    })?;
-    Ok(bytes.into_inner())
+            .collect()
+    })
 }
 
-/// Reads one pack. On a fault, says which of its blobs cannot be believed: those with a broken seal or hash.
-fn one(
+/// What one thread reads with.
+#[derive(Default)]
+pub(crate) struct Hands {
+    pub(crate) read: Vec<u8>,
+    plain: Vec<u8>,
+    unseal: Unseal,
+}
+
+/// Reads one pack whole: its name is its hash, its own list is that of the index, every blob is what it is called.
+pub(crate) fn prove(
     repository: &Repository,
     id: Id,
     entries: &[Entry],
-    read: &mut Vec<u8>,
-    plain: &mut Vec<u8>,
-    unseal: &mut Unseal,
-) -> Result<(), (String, Vec<Entry>)> {
+    hands: &mut Hands,
+) -> Result<(), Fault> {
+    let Hands {
+        read,
+        plain,
+        unseal,
+    } = hands;
     read.clear();
     let name = FileKind::Pack.name(id);
-    let name = name.map_err(|error| (error.to_string(), entries.to_vec()))?;
-    let done = repository.storage().read(&name, Part::Whole, read);
-    done.map_err(|error| (error.to_string(), entries.to_vec()))?;
+    let done = name.and_then(|name| repository.storage().read(&name, Part::Whole, read));
+    done.map_err(|error| unread(&error, entries))?;
     let mut faults = Vec::new();
     if Id::of(read) != id {
         faults.push("its content is not what its name says".to_owned());
     }
-    if let Err(how) = list(repository, entries, read) {
-        faults.push(how);
+    match own_list(repository, read) {
+        Ok(listed) if listed == entries => {}
+        Ok(_) => faults.push("its own list differs from the index".to_owned()),
+        Err(how) => faults.push(how.to_string()),
     }
     let mut lost = Vec::new();
     for entry in entries {
         let from = entry.offset as usize;
-        let place = Place {
-            pack: 0,
-            offset: entry.offset,
-            length: entry.length,
-            raw: entry.raw,
-        };
         let opened = match read.get_mut(from..from.saturating_add(entry.length as usize)) {
             Some(sealed) => repository
-                .open_blob(entry.kind, entry.id, place, sealed, unseal, plain)
+                .open_blob(entry.kind, entry.id, place(entry), sealed, unseal, plain)
                 .map_err(|error| error.to_string()),
             None => Err(format!("{} {} lies beyond its end", entry.kind, entry.id)),
         };
@@ -148,21 +183,47 @@ fn one(
     if faults.is_empty() {
         return Ok(());
     }
-    Err((faults.join("; "), lost))
+    let how = faults.join("; ");
+    Err(Fault::Damaged { how, lost })
 }
 
-/// Compares the pack's own list with the index.
-fn list(repository: &Repository, entries: &[Entry], pack: &[u8]) -> Result<(), String> {
-    let size = pack.len() as u64;
-    let length = list_length(pack, size).map_err(|error| error.to_string())?;
-    let end = pack.len() - LENGTH;
-    let from = end - usize::try_from(length).map_err(|error| error.to_string())?;
-    let mut sealed = pack[from..end].to_vec();
-    let listed =
-        read_list(repository.key(), &mut sealed, size).map_err(|error| error.to_string())?;
-    if listed == entries {
-        Ok(())
-    } else {
-        Err("its own list differs from the index".to_owned())
+/// A pack that is not there is damage; one that a container could not hand out just now may be sound.
+fn unread(error: &StorageError, entries: &[Entry]) -> Fault {
+    let how = error.to_string();
+    let gone = matches!(
+        error,
+        StorageError::Absent { .. } | StorageError::Short { .. }
+    );
+    if gone || is_bad_medium(error) {
+        let lost = entries.to_vec();
+        return Fault::Damaged { how, lost };
     }
+    Fault::Unreadable(how)
+}
+
+/// What a disk answers for a place that it cannot read any more.
+const EIO: i32 = 5;
+
+fn is_bad_medium(error: &StorageError) -> bool {
+    matches!(error, StorageError::Read { source, .. } if source.raw_os_error() == Some(EIO))
+}
+
+/// Where an entry's blob is, for opening it.
+pub(crate) fn place(entry: &Entry) -> Place {
+    Place {
+        pack: 0,
+        offset: entry.offset,
+        length: entry.length,
+        raw: entry.raw,
+    }
+}
+
+/// The list that a pack has of its own blobs.
+pub(crate) fn own_list(repository: &Repository, pack: &[u8]) -> Result<Vec<Entry>, BadList> {
+    let size = pack.len() as u64;
+    let length = list_length(pack, size)?;
+    let end = pack.len() - LENGTH;
+    let length = usize::try_from(length).map_err(|_| BadList::Short)?;
+    let mut sealed = pack[end - length..end].to_vec();
+    read_list(repository.key(), &mut sealed, size)
 }

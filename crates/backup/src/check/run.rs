@@ -79,18 +79,18 @@ impl Checked {
 
 /// What is wrong so far.
 #[derive(Default)]
-pub(super) struct Found {
-    pub(super) findings: Vec<Finding>,
-    pub(super) packs: BTreeSet<Id>,
-    pub(super) blobs: HashSet<(BlobKind, Id)>,
+pub(crate) struct Found {
+    pub(crate) findings: Vec<Finding>,
+    pub(crate) packs: BTreeSet<Id>,
+    pub(crate) blobs: HashSet<(BlobKind, Id)>,
 }
 
 impl Found {
-    pub(super) fn damage(&mut self, subject: impl Display, how: impl Display) {
+    pub(crate) fn damage(&mut self, subject: impl Display, how: impl Display) {
         self.add(Severity::Damage, &subject, &how);
     }
 
-    pub(super) fn waste(&mut self, subject: impl Display, how: impl Display) {
+    pub(crate) fn waste(&mut self, subject: impl Display, how: impl Display) {
         self.add(Severity::Waste, &subject, &how);
     }
 
@@ -104,7 +104,7 @@ impl Found {
     }
 
     /// A pack is not to be believed: what it held is gone.
-    pub(super) fn pack(&mut self, id: Id, entries: &[Entry], how: impl Display) {
+    pub(crate) fn pack(&mut self, id: Id, entries: &[Entry], how: impl Display) {
         self.damage(format!("pack {id}"), how);
         self.packs.insert(id);
         self.blobs
@@ -113,7 +113,7 @@ impl Found {
 }
 
 /// The blobs of every pack that some index lists.
-pub(super) type Packs = BTreeMap<Id, Vec<Entry>>;
+pub(crate) type Packs = BTreeMap<Id, Vec<Entry>>;
 
 /// Looks at everything, goes on past every fault, and lists them all. Only what hinders looking itself is an error: a
 /// folder that cannot be listed, a lock that cannot be had.
@@ -147,7 +147,8 @@ pub fn check(
     })
 }
 
-fn snapshots(
+/// Every snapshot that can be read.
+pub(crate) fn snapshots(
     repository: &Repository,
     found: &mut Found,
 ) -> Result<Vec<(Id, Snapshot)>, BackupError> {
@@ -161,7 +162,11 @@ fn snapshots(
     Ok(snapshots)
 }
 
-fn indexes(repository: &Repository, found: &mut Found) -> Result<(Packs, Index), BackupError> {
+/// All that the indexes list that can be read.
+pub(crate) fn indexes(
+    repository: &Repository,
+    found: &mut Found,
+) -> Result<(Packs, Index), BackupError> {
     let mut packs = Packs::new();
     for (id, _) in repository.list(FileKind::Index)? {
         match repository.index_file(id) {

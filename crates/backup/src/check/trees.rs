@@ -21,7 +21,7 @@ pub(crate) fn read(
 }
 
 /// Walks every tree of every snapshot once.
-pub(super) fn walk(
+pub(crate) fn walk(
     repository: &Repository,
     index: &Index,
     snapshots: &[(Id, Snapshot)],
