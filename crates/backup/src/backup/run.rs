@@ -79,13 +79,13 @@ pub(super) struct Run<'a, S: Source> {
 }
 
 /// What the threads found together.
-struct Read {
-    tree: Id,
-    problems: Vec<Problem>,
-    entries: u64,
-    bytes: u64,
-    unchanged: u64,
-    changing: u64,
+pub(super) struct Read {
+    pub(super) tree: Id,
+    pub(super) problems: Vec<Problem>,
+    pub(super) entries: u64,
+    pub(super) bytes: u64,
+    pub(super) unchanged: u64,
+    pub(super) changing: u64,
 }
 
 /// Backs up a source. What cannot be read is missing in the snapshot, and the snapshot says so.
@@ -96,19 +96,16 @@ pub fn backup<S: Source>(
     progress: &dyn Progress,
 ) -> Result<Finished, BackupError> {
     let time = Time::now();
-    let who = Who::here();
-    let hostname = options
-        .hostname
-        .clone()
-        .unwrap_or_else(|| who.hostname.clone());
     let entered = source.enter().map_err(|source| BackupError::Source {
         path: PathBuf::from("/"),
         source,
     })?;
     let path = entered.path.display().to_string();
+    let mut snapshot = snapshot(&path, options);
+    snapshot.time = time;
     let lock = Lock::take(repository, Sharing::Shared)?;
     // Snapshots before indexes: whatever a snapshot needs was listed before the snapshot was there.
-    let parent = parent(repository, options.parent, &hostname, &path)?;
+    let parent = parent(repository, options.parent, &snapshot.hostname, &path)?;
     let index = repository.index()?;
     let (read, stored) = with_saver(repository, &index, &lock, progress, |saver| {
         let read = read_all(
@@ -130,12 +127,19 @@ pub fn backup<S: Source>(
         })?;
         Ok(read)
     })?;
-    let snapshot = Snapshot {
-        time,
-        parent: parent.map(|(id, _)| id),
-        tree: read.tree,
-        paths: vec![path],
-        hostname,
+    snapshot.parent = parent.map(|(id, _)| id);
+    commit(repository, &lock, snapshot, read, stored)
+}
+
+/// A snapshot of a path that begins now; its tree is found out later.
+pub(super) fn snapshot(path: &str, options: &BackupOptions) -> Snapshot {
+    let who = Who::here();
+    Snapshot {
+        time: Time::now(),
+        parent: None,
+        tree: Id::of(&[]),
+        paths: vec![path.to_owned()],
+        hostname: options.hostname.clone().unwrap_or(who.hostname),
         username: who.username,
         uid: who.uid,
         gid: who.gid,
@@ -143,18 +147,18 @@ pub fn backup<S: Source>(
         original: None,
         program_version: concat!("mainstay ", env!("CARGO_PKG_VERSION")).to_owned(),
         mainstay_missing: None,
-    };
-    commit(repository, &lock, snapshot, read, stored)
+    }
 }
 
 /// Writes the snapshot, marked if anything is missing.
-fn commit(
+pub(super) fn commit(
     repository: &Repository,
     lock: &Lock,
     mut snapshot: Snapshot,
     read: Read,
     stored: Stored,
 ) -> Result<Finished, BackupError> {
+    snapshot.tree = read.tree;
     if !read.problems.is_empty() {
         snapshot.tags.push(INCOMPLETE.to_owned());
         let entry = |problem: &Problem| MissingEntry {
@@ -181,7 +185,7 @@ fn commit(
     })
 }
 
-fn parent(
+pub(super) fn parent(
     repository: &Repository,
     wanted: Parent,
     hostname: &str,
