@@ -139,6 +139,18 @@ pub enum BackupError {
         /// What was found.
         why: String,
     },
+    /// What should be another copy of a repository is something else.
+    #[error("use the other container: {why}")]
+    NotACopy {
+        /// What it is.
+        why: &'static str,
+    },
+    /// The repository is not as it was when the plan to mend it was made.
+    #[error("mend the repository: {why}; nothing was changed")]
+    MendRefused {
+        /// What was found.
+        why: &'static str,
+    },
     /// The caller asked to stop.
     #[error("go on: the work was cancelled")]
     Cancelled,
@@ -168,6 +180,8 @@ impl BackupError {
             Self::Target { .. } => "restore-target",
             Self::NoPath { .. } => "no-such-path",
             Self::PruneRefused { .. } => "prune-refused",
+            Self::NotACopy { .. } => "repository-not-a-copy",
+            Self::MendRefused { .. } => "mend-refused",
             Self::Cancelled => "backup-cancelled",
         }
     }

@@ -144,6 +144,18 @@ impl Repository {
         &*self.0.storage
     }
 
+    /// Whether these bytes are the `config` of this repository.
+    pub(crate) fn proves_config(&self, bytes: &[u8]) -> bool {
+        let json = decode(&self.0.key, bytes.to_vec());
+        let config = json.map(|json| serde_json::from_slice::<Config>(&json));
+        matches!(config, Ok(Ok(config)) if config == self.0.config)
+    }
+
+    /// Whether another one holds the same repository.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.0.config == other.0.config && self.secret() == other.secret()
+    }
+
     pub(crate) fn key(&self) -> &Key {
         &self.0.key
     }

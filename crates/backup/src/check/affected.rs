@@ -74,7 +74,13 @@ impl Search<'_> {
                         .subtree
                         .map_or(Vec::new(), |id| self.tree(id, depth + 1))
                     {
-                        paths.push(name.join(below));
+                        // A path that is empty is the folder itself; joined, it would end with a slash.
+                        let path = if below.as_os_str().is_empty() {
+                            name.to_path_buf()
+                        } else {
+                            name.join(below)
+                        };
+                        paths.push(path);
                     }
                 }
             }

@@ -6,7 +6,7 @@ mod run;
 mod trees;
 
 pub(crate) use affected::affected;
-pub(crate) use packs::{Fault, compare, read_each};
+pub(crate) use packs::{Fault, Hands, compare, is_bad_medium, own_list, place, prove, read_each};
 pub use run::{Affected, Checked, Depth, Finding, Severity, check};
 pub(crate) use run::{Found, Packs, indexes, snapshots};
 pub(crate) use trees::{read as read_tree, walk};

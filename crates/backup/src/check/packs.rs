@@ -204,7 +204,8 @@ fn unread(error: &StorageError, entries: &[Entry]) -> Fault {
 /// What a disk answers for a place that it cannot read any more.
 const EIO: i32 = 5;
 
-fn is_bad_medium(error: &StorageError) -> bool {
+/// Whether it is the medium itself that cannot be read there any more.
+pub(crate) fn is_bad_medium(error: &StorageError) -> bool {
     matches!(error, StorageError::Read { source, .. } if source.raw_os_error() == Some(EIO))
 }
 

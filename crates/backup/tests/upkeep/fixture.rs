@@ -11,8 +11,7 @@ use tempfile::TempDir;
 
 use crate::tree::{noise, seen};
 
-/// The password of every repository here.
-pub(crate) const PASSWORD: &str = "correct horse";
+pub(crate) use crate::program::PASSWORD;
 
 /// A repository with three snapshots of a source that changed.
 pub(crate) struct Fixture {
@@ -47,11 +46,21 @@ impl Fixture {
 
     /// Changes the source and backs it up.
     pub(crate) fn back_up(&mut self, turn: u64) {
+        self.change(turn);
+        self.back_up_unchanged();
+    }
+
+    fn change(&self, turn: u64) {
         let root = self.source();
         fs::create_dir_all(root.join("in/side")).unwrap();
         fs::write(root.join(format!("own {turn}")), noise(turn, 2000)).unwrap();
         fs::write(root.join("in/changing"), noise(turn + 100, 900)).unwrap();
         fs::write(root.join("in/side/same"), "the same ".repeat(99)).unwrap();
+    }
+
+    /// Backs the source up as it is.
+    pub(crate) fn back_up_unchanged(&mut self) {
+        let root = self.source();
         let files = Files::new(&root).unwrap();
         let done = backup(&self.repository, &files, &BackupOptions::default(), &Quiet).unwrap();
         assert_eq!(done.problems, []);
