@@ -17,8 +17,8 @@ pub use error::TreeError;
 pub use hash::Hashes;
 pub use manifest::{Content, Item, Lack, Manifest, take};
 pub use object::{
-    Created, Failure, Faulty, FaultyOp, Growing, Local, Memory, Object, ObjectName, Part, Retry,
-    Storage, StorageError,
+    Created, Failure, Faulty, FaultyOp, Growing, Local, Memory, Missing, Object, ObjectName,
+    Options, Part, Remote, Retry, Secret, Storage, StorageError, open,
 };
 pub use scan::{Entry, Listing, Node, Stamp, scan};
 pub use tree::Tree;

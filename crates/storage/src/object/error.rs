@@ -27,6 +27,22 @@ pub enum StorageError {
         /// The text that was given.
         name: String,
     },
+    /// It is no address of a container.
+    #[error("open the container {url}: {why}")]
+    Address {
+        /// The address, without what must not be shown.
+        url: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// An option of a container is wrong, missing or unknown.
+    #[error("open the container: the option {name} {why}")]
+    Option {
+        /// Which.
+        name: String,
+        /// What is wrong with it.
+        why: String,
+    },
     /// The container itself cannot be used.
     #[error("open the container {place}: {source}")]
     Open {
@@ -99,6 +115,8 @@ impl StorageError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Name { .. } => "object-name",
+            Self::Address { .. } => "container-address",
+            Self::Option { .. } => "container-option",
             Self::Open { .. } => "container-unusable",
             Self::List { .. } => "listing-failed",
             Self::Absent { .. } => "object-absent",
@@ -114,7 +132,11 @@ impl StorageError {
     #[must_use]
     pub fn retry(&self) -> Retry {
         match self {
-            Self::Name { .. } | Self::Absent { .. } | Self::Short { .. } => Retry::Never,
+            Self::Name { .. }
+            | Self::Address { .. }
+            | Self::Option { .. }
+            | Self::Absent { .. }
+            | Self::Short { .. } => Retry::Never,
             Self::Unknown { .. } => Retry::Look,
             Self::Open { source, .. }
             | Self::List { source, .. }

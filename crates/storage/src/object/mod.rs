@@ -5,6 +5,7 @@ mod faulty;
 mod local;
 mod memory;
 mod name;
+mod remote;
 mod storage;
 #[cfg(test)]
 mod tests;
@@ -14,4 +15,5 @@ pub use faulty::{Failure, Faulty, FaultyOp};
 pub use local::Local;
 pub use memory::Memory;
 pub use name::ObjectName;
+pub use remote::{Missing, Options, Remote, Secret, open};
 pub use storage::{Created, Growing, Object, Part, Storage};

@@ -75,8 +75,8 @@ pub trait Storage: fmt::Debug + Send + Sync {
         Ok(None)
     }
 
-    /// Removes objects; one that is gone is fine. Stops at the first error: those before it are removed, those after
-    /// it are not touched. Idempotent.
+    /// Removes objects, in an order that the container chooses; one that is gone is fine. After an error any of them
+    /// may be gone or there. Idempotent.
     fn delete(&self, names: &[ObjectName]) -> Result<(), StorageError>;
 
     /// Returns when everything written and removed so far survives a loss of power. Idempotent.

@@ -1,10 +1,9 @@
-//! What every container promises, tried on each of them; and what only a folder can get wrong.
+//! What only a folder can get wrong, and what the decorators do. What every container promises is tried in
+//! `tests/containers`.
 
 use std::{fs, os::unix::fs::symlink};
 
-use super::{
-    Created, Failure, Faulty, FaultyOp, Local, Memory, ObjectName, Part, Storage, StorageError,
-};
+use super::{Failure, Faulty, FaultyOp, Local, Memory, ObjectName, Part, Storage, StorageError};
 
 fn name(text: &str) -> ObjectName {
     ObjectName::new(text).unwrap()
@@ -13,65 +12,6 @@ fn name(text: &str) -> ObjectName {
 fn names(storage: &dyn Storage, folder: &str) -> Vec<String> {
     let listed = storage.list(&name(folder)).unwrap();
     listed.into_iter().map(|one| one.name.to_string()).collect()
-}
-
-fn promises(storage: &dyn Storage) {
-    assert!(storage.list(&name("data")).unwrap().is_empty());
-    storage.write(&name("data/ff/ffa"), b"12345").unwrap();
-    storage.write(&name("data/00/00b"), b"").unwrap();
-    storage.write(&name("datum/x"), b"no").unwrap();
-    assert_eq!(names(storage, "data"), ["data/00/00b", "data/ff/ffa"]);
-    assert_eq!(storage.list(&name("data")).unwrap()[1].size, 5);
-
-    let mut bytes = vec![9; 3];
-    storage
-        .read(&name("data/ff/ffa"), Part::Whole, &mut bytes)
-        .unwrap();
-    assert_eq!(bytes, b"12345");
-    let part = Part::Range { from: 1, len: 3 };
-    storage
-        .read(&name("data/ff/ffa"), part, &mut bytes)
-        .unwrap();
-    assert_eq!(bytes, b"234");
-    for (from, len) in [(3, 3), (6, 0), (u64::MAX, 2)] {
-        let part = Part::Range { from, len };
-        let read = storage.read(&name("data/ff/ffa"), part, &mut bytes);
-        assert!(matches!(read, Err(StorageError::Short { .. })), "{read:?}");
-    }
-    let absent = storage.read(&name("data/nothing"), Part::Whole, &mut bytes);
-    assert!(matches!(absent, Err(StorageError::Absent { .. })));
-
-    assert_eq!(
-        storage.create(&name("config"), b"one").unwrap(),
-        Created::Now
-    );
-    let again = storage.create(&name("config"), b"two").unwrap();
-    assert_eq!(again, Created::ThereAlready);
-    storage
-        .read(&name("config"), Part::Whole, &mut bytes)
-        .unwrap();
-    assert_eq!(bytes, b"one");
-    storage.write(&name("config"), b"three").unwrap();
-    storage
-        .read(&name("config"), Part::Whole, &mut bytes)
-        .unwrap();
-    assert_eq!(bytes, b"three");
-
-    let some = ["data/ff/ffa", "data/gone", "data/00/00b"].map(name);
-    storage.delete(&some).unwrap();
-    assert!(names(storage, "data").is_empty());
-    storage.flush().unwrap();
-}
-
-#[test]
-fn a_folder_keeps_the_promises() {
-    let folder = tempfile::tempdir().unwrap();
-    promises(&Local::create(&folder.path().join("a/b")).unwrap());
-}
-
-#[test]
-fn memory_keeps_the_promises() {
-    promises(&Memory::default());
 }
 
 #[test]

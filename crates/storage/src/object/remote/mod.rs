@@ -1,0 +1,13 @@
+//! Containers on other machines: S3, Azure Blob, Google Cloud Storage, and any server with SSH; opened by their address.
+
+mod address;
+mod container;
+mod fault;
+mod open;
+mod options;
+mod runtime;
+mod service;
+
+pub use container::Remote;
+pub use open::open;
+pub use options::{Missing, Options, Secret};

@@ -1,0 +1,43 @@
+//! Opens the container at an address.
+//! Must not know what is kept in it.
+
+use std::sync::Arc;
+
+use super::{
+    super::{Local, Storage, StorageError},
+    address::Address,
+    container::Remote,
+    options::{Missing, Options, Taking},
+    service,
+};
+
+/// Opens the container at an address: `file:PATH`, `s3://BUCKET/PREFIX`, `azblob://CONTAINER/PREFIX`,
+/// `gcs://BUCKET/PREFIX`.
+///
+/// A remote container is asked once whether it is there and lets us in. Its calls block: they belong on threads of
+/// their own, not on an asynchronous runtime's.
+pub fn open(url: &str, options: &Options) -> Result<Arc<dyn Storage>, StorageError> {
+    let operator = match Address::parse(url)? {
+        Address::File(path) => {
+            Taking::new(options).end()?;
+            let path = options.resolve(&path);
+            let local = match options.missing {
+                Missing::Refuse => Local::open(&path),
+                Missing::Make => Local::create(&path),
+            };
+            return Ok(Arc::new(local?));
+        }
+        Address::S3(bucket) => service::s3(&bucket, options)?,
+        Address::Azblob(bucket) => service::azblob(&bucket, options)?,
+        Address::Gcs(bucket) => service::gcs(&bucket, options)?,
+        Address::Sftp(_) => {
+            return Err(StorageError::Address {
+                url: url.to_owned(),
+                why: "servers with SSH cannot be opened yet".to_owned(),
+            });
+        }
+    };
+    let remote = Remote::new(operator, url, options);
+    remote.look()?;
+    Ok(Arc::new(remote))
+}

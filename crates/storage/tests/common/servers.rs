@@ -1,0 +1,185 @@
+//! Servers of objects for tests: moto for S3, Azurite for Azure Blob. Each runs on a free port of the loopback, keeps
+//! nothing, and ends with its handle. `cargo xtask test` installs them below the target folder.
+//! Must not know what is tried on them.
+
+#![allow(
+    dead_code,
+    reason = "two test programs use this file, each another part of it"
+)]
+
+use std::{
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::TcpStream,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+};
+
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use mainstay_storage::{Options, Secret};
+use sha2::{Digest as _, Sha256};
+
+/// The account of the Azurite that is started here, and its key.
+const ACCOUNT: &str = "mainstay";
+const KEY: &[u8; 32] = b"a key that opens nothing at all.";
+
+/// A server that ends with this.
+pub(crate) struct Server {
+    child: Child,
+    address: String,
+    _folder: tempfile::TempDir,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Where `cargo xtask test` puts programs that are no Debian packages: `target/tools`.
+fn tool(path: &str) -> Option<PathBuf> {
+    let here = std::env::current_exe().unwrap();
+    let target = here.ancestors().nth(3).unwrap();
+    let tool = target.join("tools").join(path);
+    tool.is_file().then_some(tool)
+}
+
+/// Starts a program and waits for the line that names its address.
+fn start(command: &mut Command, folder: tempfile::TempDir) -> Server {
+    command.current_dir(folder.path());
+    // Both say it on one of the two, and both flush line by line on neither: so they are told to.
+    command.env("PYTHONUNBUFFERED", "1").stdin(Stdio::null());
+    let (reader, writer) = std::io::pipe().unwrap();
+    command.stdout(writer.try_clone().unwrap()).stderr(writer);
+    let child = command.spawn().unwrap();
+    // The command holds the writing end; without it the reader ends with the child.
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let mut server = Server {
+        child,
+        address: String::new(),
+        _folder: folder,
+    };
+    let mut lines = BufReader::new(reader).lines();
+    let mut said = Vec::new();
+    for line in lines.by_ref() {
+        let line = line.unwrap();
+        if let Some((_, address)) = line.split_once("http://") {
+            address.trim().clone_into(&mut server.address);
+            break;
+        }
+        said.push(line);
+    }
+    assert!(!server.address.is_empty(), "it did not start: {said:?}");
+    // What it says later is thrown away, so that it never waits for a reader.
+    std::thread::spawn(move || lines.for_each(drop));
+    server
+}
+
+/// Sends a request without a body and returns the status.
+fn ask(address: &str, request: &str) -> u16 {
+    let mut stream = TcpStream::connect(address).unwrap();
+    let text =
+        format!("{request}Host: {address}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    stream.write_all(text.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer.split(' ').nth(1).unwrap().parse().unwrap()
+}
+
+impl Server {
+    /// An S3 server, or nothing where moto is not installed.
+    pub(crate) fn s3() -> Option<Self> {
+        let Some(program) = tool("moto/bin/moto_server") else {
+            println!("skipped: no moto; `cargo xtask test` installs it");
+            return None;
+        };
+        let mut command = Command::new(program);
+        command.args(["-H", "127.0.0.1", "-p", "0"]);
+        Some(start(&mut command, tempfile::tempdir().unwrap()))
+    }
+
+    /// An Azure Blob server, or nothing where Azurite is not installed.
+    pub(crate) fn azure() -> Option<Self> {
+        let Some(program) = tool("azurite/node_modules/azurite/dist/src/blob/main.js") else {
+            println!("skipped: no Azurite; `cargo xtask test` installs it");
+            return None;
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = Command::new("node");
+        command
+            .arg(program)
+            .args(["--blobHost", "127.0.0.1", "--blobPort", "0"]);
+        command.args([
+            "--disableTelemetry",
+            "--skipApiVersionCheck",
+            "--silent",
+            "--location",
+        ]);
+        command.arg(folder.path());
+        let accounts = format!("{ACCOUNT}:{}", BASE64_STANDARD.encode(KEY));
+        command.env("AZURITE_ACCOUNTS", accounts);
+        Some(start(&mut command, folder))
+    }
+
+    /// Its host and port.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Makes a bucket.
+    pub(crate) fn make_bucket(&self, name: &str) {
+        let status = ask(&self.address, &format!("PUT /{name} HTTP/1.1\r\n"));
+        assert_eq!(status, 200);
+    }
+
+    /// Options for S3.
+    pub(crate) fn s3_options(&self) -> Options {
+        Options::default()
+            .with("endpoint", format!("http://{}", self.address))
+            .with("region", "us-east-1")
+            .with("access-key-id", "mainstay")
+            .with_secret("secret-access-key", Secret::new("nothing is behind it"))
+    }
+
+    /// Makes a container.
+    pub(crate) fn make_container(&self, name: &str) {
+        let date = Command::new("date")
+            .env("LC_ALL", "C")
+            .args(["-u", "+%a, %d %b %Y %H:%M:%S GMT"])
+            .output()
+            .unwrap();
+        let date = String::from_utf8(date.stdout).unwrap().trim().to_owned();
+        let headers = format!("x-ms-date:{date}\nx-ms-version:2021-08-06");
+        let resource = format!("/{ACCOUNT}/{ACCOUNT}/{name}\nrestype:container");
+        let text = format!("PUT{}{headers}\n{resource}", "\n".repeat(12));
+        let signature = BASE64_STANDARD.encode(hmac(KEY, text.as_bytes()));
+        let request = format!(
+            "PUT /{ACCOUNT}/{name}?restype=container HTTP/1.1\r\nx-ms-date: {date}\r\n\
+             x-ms-version: 2021-08-06\r\nAuthorization: SharedKey {ACCOUNT}:{signature}\r\n"
+        );
+        assert_eq!(ask(&self.address, &request), 201);
+    }
+
+    /// Options for Azure Blob.
+    pub(crate) fn azure_options(&self) -> Options {
+        Options::default()
+            .with("endpoint", format!("http://{}/{ACCOUNT}", self.address))
+            .with("account", ACCOUNT)
+            .with_secret("account-key", Secret::new(BASE64_STANDARD.encode(KEY)))
+    }
+}
+
+/// HMAC with SHA-256 (RFC 2104) for a key that is shorter than a block.
+fn hmac(key: &[u8], text: &[u8]) -> [u8; 32] {
+    let padded = |with: u8| {
+        let mut block = [with; 64];
+        block
+            .iter_mut()
+            .zip(key)
+            .for_each(|(byte, key)| *byte ^= key);
+        block
+    };
+    let inner = Sha256::new().chain_update(padded(0x36)).chain_update(text);
+    let outer = Sha256::new().chain_update(padded(0x5c));
+    outer.chain_update(inner.finalize()).finalize().into()
+}
