@@ -11,7 +11,10 @@ use std::{
 
 use mainstay_storage::{Part, StorageError};
 
-use super::run::{Found, Packs};
+use super::{
+    files::is_gone,
+    run::{Found, Packs},
+};
 use crate::{
     BackupError, FileKind, Id, Progress, Repository,
     index::Place,
@@ -190,23 +193,11 @@ pub(crate) fn prove(
 /// A pack that is not there is damage; one that a container could not hand out just now may be sound.
 fn unread(error: &StorageError, entries: &[Entry]) -> Fault {
     let how = error.to_string();
-    let gone = matches!(
-        error,
-        StorageError::Absent { .. } | StorageError::Short { .. }
-    );
-    if gone || is_bad_medium(error) {
+    if is_gone(error) {
         let lost = entries.to_vec();
         return Fault::Damaged { how, lost };
     }
     Fault::Unreadable(how)
-}
-
-/// What a disk answers for a place that it cannot read any more.
-const EIO: i32 = 5;
-
-/// Whether it is the medium itself that cannot be read there any more.
-pub(crate) fn is_bad_medium(error: &StorageError) -> bool {
-    matches!(error, StorageError::Read { source, .. } if source.raw_os_error() == Some(EIO))
 }
 
 /// Where an entry's blob is, for opening it.

@@ -7,7 +7,7 @@ use std::{
     path::PathBuf,
 };
 
-use super::{affected::affected, packs, trees};
+use super::{affected::affected, files, packs, trees};
 use crate::{
     BackupError, BlobKind, FileKind, Id, Index, Lock, Progress, Repository, Sharing, Snapshot,
     pack::Entry,
@@ -124,6 +124,7 @@ pub fn check(
 ) -> Result<Checked, BackupError> {
     let _lock = Lock::take(repository, Sharing::Shared)?;
     let mut found = Found::default();
+    files::openers(repository, &mut found)?;
     // In this order, so that what a backup adds meanwhile is never taken for missing.
     let snapshots = snapshots(repository, &mut found)?;
     let (packs, index) = indexes(repository, &mut found)?;

@@ -8,11 +8,12 @@ use mainstay_storage::{Created, ObjectName, Part, StorageError};
 
 use super::{
     MendPlan, Mended,
-    supply::{is_gone, sealed, whole},
+    supply::sealed,
     survey::{Survey, survey},
 };
 use crate::{
     BackupError, FileKind, Id, Index, Lock, Progress, Repository, Sharing, Stored,
+    check::{is_gone, whole},
     index::Listed,
     layout,
     saver::{Saver, Stopped, with_saver},

@@ -3,12 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use mainstay_storage::{ObjectName, Part, StorageError};
+use mainstay_storage::Part;
 
 use crate::{
     BackupError, FileKind, Id, Index, Repository,
-    check::{is_bad_medium, own_list, place},
-    layout,
+    check::{is_gone, own_list, place, whole},
     pack::Entry,
     repository::Unseal,
 };
@@ -38,14 +37,6 @@ fn look<T>(read: Result<T, BackupError>) -> Result<Look<T>, BackupError> {
     }
 }
 
-/// Whether what was asked for is surely not to be had from there.
-pub(super) fn is_gone(error: &StorageError) -> bool {
-    matches!(
-        error,
-        StorageError::Absent { .. } | StorageError::Short { .. }
-    ) || is_bad_medium(error)
-}
-
 /// Looks for a file here and, if it is not sound, in the other copy.
 pub(super) fn had<T>(
     own: &Repository,
@@ -59,25 +50,6 @@ pub(super) fn had<T>(
     match other.map(|other| look(read(other))).transpose()? {
         Some(Look::Sound(file)) => Ok(Had::There(file)),
         _ => Ok(Had::Nowhere(how)),
-    }
-}
-
-/// Reads a file whole and proves it by its name.
-pub(super) fn whole(repository: &Repository, name: &ObjectName) -> Result<Vec<u8>, BackupError> {
-    let mut bytes = Vec::new();
-    repository.storage().read(name, Part::Whole, &mut bytes)?;
-    let right = if *name == layout::config()? {
-        repository.proves_config(&bytes)
-    } else {
-        name.last().parse() == Ok(Id::of(&bytes))
-    };
-    if right {
-        Ok(bytes)
-    } else {
-        Err(BackupError::Damaged {
-            name: name.clone(),
-            how: "its content is not what its name says".to_owned(),
-        })
     }
 }
 

@@ -10,12 +10,12 @@ use mainstay_storage::ObjectName;
 
 use super::{
     MendPlan, Salvage,
-    supply::{self, Had, had, is_gone, whole},
+    supply::{self, Had, had},
     view::View,
 };
 use crate::{
     BackupError, BlobKind, FileKind, Id, Index, Progress, Repository, Snapshot,
-    check::{self, Fault, Hands, affected, read_tree},
+    check::{self, Fault, Hands, affected, is_gone, read_tree, whole},
     index::Listed,
     layout,
     pack::{Entry, tail_length},

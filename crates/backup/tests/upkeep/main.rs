@@ -8,6 +8,7 @@
 
 mod fixture;
 mod mend;
+mod mirror;
 #[path = "../restic/program.rs"]
 mod program;
 mod scrub;
