@@ -18,7 +18,7 @@ pub use hash::Hashes;
 pub use manifest::{Content, Item, Lack, Manifest, take};
 pub use object::{
     Created, Failure, Faulty, FaultyOp, Growing, Local, Memory, Missing, Object, ObjectName,
-    Options, Part, Remote, Retry, Secret, Storage, StorageError, open,
+    Options, Pace, Part, Patience, Patient, Remote, Retry, Secret, Storage, StorageError, open,
 };
 pub use scan::{Entry, Listing, Node, Stamp, scan};
 pub use tree::Tree;

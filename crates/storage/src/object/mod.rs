@@ -5,6 +5,9 @@ mod faulty;
 mod local;
 mod memory;
 mod name;
+mod patient;
+#[cfg(test)]
+mod patient_tests;
 mod remote;
 mod storage;
 #[cfg(test)]
@@ -15,5 +18,6 @@ pub use faulty::{Failure, Faulty, FaultyOp};
 pub use local::Local;
 pub use memory::Memory;
 pub use name::ObjectName;
+pub use patient::{Pace, Patience, Patient};
 pub use remote::{Missing, Options, Remote, Secret, open};
 pub use storage::{Created, Growing, Object, Part, Storage};

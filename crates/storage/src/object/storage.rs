@@ -5,7 +5,7 @@
 //! way as it has upload threads, and no asynchronous runtime stands in its hot path. A backend that speaks
 //! asynchronously brings its own runtime and waits.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use super::{ObjectName, StorageError};
 
@@ -85,5 +85,40 @@ pub trait Storage: fmt::Debug + Send + Sync {
     /// How many writes at once make use of it.
     fn uploads(&self) -> usize {
         8
+    }
+}
+
+/// What is shared is the same container.
+impl<S: Storage + ?Sized> Storage for Arc<S> {
+    fn list(&self, folder: &ObjectName) -> Result<Vec<Object>, StorageError> {
+        (**self).list(folder)
+    }
+
+    fn read(&self, name: &ObjectName, part: Part, into: &mut Vec<u8>) -> Result<(), StorageError> {
+        (**self).read(name, part, into)
+    }
+
+    fn create(&self, name: &ObjectName, bytes: &[u8]) -> Result<Created, StorageError> {
+        (**self).create(name, bytes)
+    }
+
+    fn write(&self, name: &ObjectName, bytes: &[u8]) -> Result<(), StorageError> {
+        (**self).write(name, bytes)
+    }
+
+    fn begin(&self) -> Result<Option<Box<dyn Growing>>, StorageError> {
+        (**self).begin()
+    }
+
+    fn delete(&self, names: &[ObjectName]) -> Result<(), StorageError> {
+        (**self).delete(names)
+    }
+
+    fn flush(&self) -> Result<(), StorageError> {
+        (**self).flush()
+    }
+
+    fn uploads(&self) -> usize {
+        (**self).uploads()
     }
 }

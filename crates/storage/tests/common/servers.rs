@@ -12,15 +12,24 @@ use std::{
     net::TcpStream,
     path::PathBuf,
     process::{Child, Command, Stdio},
+    time::Duration,
 };
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
-use mainstay_storage::{Options, Secret};
+use mainstay_storage::{Options, Patience, Secret};
 use sha2::{Digest as _, Sha256};
 
 /// The account of the Azurite that is started here, and its key.
 const ACCOUNT: &str = "mainstay";
 const KEY: &[u8; 32] = b"a key that opens nothing at all.";
+
+/// A server on this machine answers or is broken.
+const BRIEF: Patience = Patience {
+    attempts: 1,
+    first: Duration::ZERO,
+    longest: Duration::ZERO,
+    total: Duration::ZERO,
+};
 
 /// A server that ends with this.
 pub(crate) struct Server {
@@ -134,11 +143,7 @@ impl Server {
 
     /// Options for S3.
     pub(crate) fn s3_options(&self) -> Options {
-        Options::default()
-            .with("endpoint", format!("http://{}", self.address))
-            .with("region", "us-east-1")
-            .with("access-key-id", "mainstay")
-            .with_secret("secret-access-key", Secret::new("nothing is behind it"))
+        s3_options(&self.address)
     }
 
     /// Makes a container.
@@ -166,7 +171,18 @@ impl Server {
             .with("endpoint", format!("http://{}/{ACCOUNT}", self.address))
             .with("account", ACCOUNT)
             .with_secret("account-key", Secret::new(BASE64_STANDARD.encode(KEY)))
+            .patience(BRIEF)
     }
+}
+
+/// Options for an S3 server at this host and port.
+pub(crate) fn s3_options(address: &str) -> Options {
+    Options::default()
+        .with("endpoint", format!("http://{address}"))
+        .with("region", "us-east-1")
+        .with("access-key-id", "mainstay")
+        .with_secret("secret-access-key", Secret::new("nothing is behind it"))
+        .patience(BRIEF)
 }
 
 /// HMAC with SHA-256 (RFC 2104) for a key that is shorter than a block.

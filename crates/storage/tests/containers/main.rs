@@ -6,6 +6,7 @@
     reason = "a test harness that fails loudly and says what it leaves out"
 )]
 
+mod broken;
 mod contract;
 #[path = "../common/servers.rs"]
 mod servers;

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::{
-    super::{Local, Storage, StorageError},
+    super::{Local, Patient, Storage, StorageError},
     address::Address,
     container::Remote,
     options::{Missing, Options, Taking},
@@ -14,7 +14,7 @@ use super::{
 /// Opens the container at an address: `file:PATH`, `s3://BUCKET/PREFIX`, `azblob://CONTAINER/PREFIX`,
 /// `gcs://BUCKET/PREFIX`.
 ///
-/// A remote container is asked once whether it is there and lets us in. Its calls block: they belong on threads of
+/// A remote container is asked once whether it is there and lets us in, and is [patient](Patient) from then on. Its calls block: they belong on threads of
 /// their own, not on an asynchronous runtime's.
 pub fn open(url: &str, options: &Options) -> Result<Arc<dyn Storage>, StorageError> {
     let operator = match Address::parse(url)? {
@@ -39,5 +39,5 @@ pub fn open(url: &str, options: &Options) -> Result<Arc<dyn Storage>, StorageErr
     };
     let remote = Remote::new(operator, url, options);
     remote.look()?;
-    Ok(Arc::new(remote))
+    Ok(Arc::new(Patient::new(remote, options.patience)))
 }

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use super::super::StorageError;
+use super::super::{Patience, StorageError};
 
 /// A value that nothing prints. It has no trailing line end: files of secrets often have one.
 #[derive(Clone, PartialEq, Eq)]
@@ -52,6 +52,7 @@ pub struct Options {
     base: PathBuf,
     pub(super) missing: Missing,
     pub(super) limits: Limits,
+    pub(super) patience: Patience,
 }
 
 /// How long one call may take. Then it is given up, and its connection is closed.
@@ -105,6 +106,13 @@ impl Options {
     #[must_use]
     pub fn limits(mut self, call: Duration, mebibyte: Duration) -> Self {
         self.limits = Limits { call, mebibyte };
+        self
+    }
+
+    /// Sets how often and how long calls to a remote container are tried.
+    #[must_use]
+    pub fn patience(mut self, patience: Patience) -> Self {
+        self.patience = patience;
         self
     }
 
