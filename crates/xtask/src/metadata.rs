@@ -13,6 +13,9 @@ pub(crate) struct Metadata {
     pub(crate) packages: Vec<Package>,
     pub(crate) workspace_members: Vec<String>,
     pub(crate) resolve: Resolve,
+    /// Where everything that is built goes.
+    #[serde(default)]
+    pub(crate) target_directory: PathBuf,
 }
 
 /// One package, of the workspace or from the registry.

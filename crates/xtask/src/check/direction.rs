@@ -197,6 +197,7 @@ mod tests {
             resolve: crate::metadata::Resolve {
                 nodes: names.iter().map(node).collect(),
             },
+            ..Metadata::default()
         }
     }
 

@@ -4,5 +4,6 @@ mod count;
 mod packages;
 mod runner;
 mod stages;
+mod tools;
 
 pub(crate) use runner::command;

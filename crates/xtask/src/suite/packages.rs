@@ -19,7 +19,7 @@ pub(crate) struct Need {
     pub(crate) tests: &'static str,
 }
 
-const NEEDS: [Need; 8] = [
+const NEEDS: [Need; 10] = [
     Need {
         program: "postgres",
         package: "postgresql",
@@ -59,6 +59,16 @@ const NEEDS: [Need; 8] = [
         program: "restic",
         package: "restic",
         tests: "the repositories of backup, read and written by restic",
+    },
+    Need {
+        program: "ssh",
+        package: "openssh-client",
+        tests: "containers on servers with SSH",
+    },
+    Need {
+        program: "sshd",
+        package: "openssh-server",
+        tests: "containers on servers with SSH",
     },
 ];
 

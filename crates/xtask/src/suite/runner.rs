@@ -7,8 +7,10 @@ use std::time::{Duration, Instant};
 use super::count::Tally;
 use super::packages;
 use super::stages::{self, Outcome};
+use super::tools;
 use crate::args::Install;
 use crate::error::Error;
+use crate::metadata::Metadata;
 use crate::say;
 
 /// A stage by name.
@@ -28,6 +30,7 @@ pub(crate) fn command(root: &Path, install: Install) -> Result<ExitCode, Error> 
     let began = Instant::now();
     say::line("== packages");
     packages::provide(install)?;
+    tools::provide(&Metadata::read(root)?.target_directory, install)?;
     let mut total = Tally::default();
     let mut times = vec![("packages", began.elapsed())];
     let mut left_out = Vec::new();
