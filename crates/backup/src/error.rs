@@ -111,6 +111,14 @@ pub enum BackupError {
         /// Why.
         source: io::Error,
     },
+    /// A pattern of what to leave out or take in cannot be understood.
+    #[error("read the pattern {pattern:?}: {why}")]
+    Pattern {
+        /// Which one.
+        pattern: String,
+        /// Why not.
+        why: String,
+    },
     /// A stream ended, but whoever wrote it did not say that it is whole.
     #[error("take the stream {name}: {why}; no snapshot was written")]
     NotWhole {
@@ -176,6 +184,7 @@ impl BackupError {
             Self::LockLost { .. } => "lock-lost",
             Self::NoSnapshot { .. } => "no-snapshot",
             Self::Source { .. } => "source-unreadable",
+            Self::Pattern { .. } => "backup-pattern",
             Self::NotWhole { .. } => "stream-not-whole",
             Self::Target { .. } => "restore-target",
             Self::NoPath { .. } => "no-such-path",

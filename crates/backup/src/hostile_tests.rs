@@ -40,6 +40,8 @@ fn snapshot(tree: Id) -> Snapshot {
         uid: 0,
         gid: 0,
         tags: Vec::new(),
+        excludes: Vec::new(),
+        mainstay_includes: Vec::new(),
         original: None,
         program_version: String::new(),
         mainstay_missing: None,

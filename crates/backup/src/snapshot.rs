@@ -36,6 +36,12 @@ pub struct Snapshot {
     /// Words to find it by.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
+    /// Patterns of what was left out on purpose: see [`crate::Selection`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub excludes: Vec<String>,
+    /// Patterns of what alone was taken in, if there were any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mainstay_includes: Vec<String>,
     /// The first of the snapshots that this one is an edited copy of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub original: Option<Id>,

@@ -8,7 +8,7 @@ use std::{
     path::PathBuf,
 };
 
-use crate::{Kind, Meta};
+use crate::{Kind, Meta, Selection};
 
 /// An entry of a folder, as listing it shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,6 +66,11 @@ pub trait Source: Sync {
     /// What a short read of a file means.
     fn short_read(&self) -> ShortRead {
         ShortRead::TellsNothing
+    }
+
+    /// Which patterns leave entries out, for the snapshot to say.
+    fn selection(&self) -> Selection {
+        Selection::default()
     }
 
     /// Called after everything was read and before a snapshot says so. A program that was read from says here

@@ -103,6 +103,8 @@ pub fn backup<S: Source>(
     let path = entered.path.display().to_string();
     let mut snapshot = snapshot(&path, options);
     snapshot.time = time;
+    let selection = source.selection();
+    (snapshot.excludes, snapshot.mainstay_includes) = (selection.exclude, selection.include);
     let lock = Lock::take(repository, Sharing::Shared)?;
     // Snapshots before indexes: whatever a snapshot needs was listed before the snapshot was there.
     let parent = parent(repository, options.parent, &snapshot.hostname, &path)?;
@@ -144,6 +146,8 @@ pub(super) fn snapshot(path: &str, options: &BackupOptions) -> Snapshot {
         uid: who.uid,
         gid: who.gid,
         tags: options.tags.clone(),
+        excludes: Vec::new(),
+        mainstay_includes: Vec::new(),
         original: None,
         program_version: concat!("mainstay ", env!("CARGO_PKG_VERSION")).to_owned(),
         mainstay_missing: None,

@@ -18,8 +18,8 @@ use std::{
 
 use mainstay_backup::{
     BackupOptions, Entered, Existing, Files, Finished, Format, INCOMPLETE, Listed, Meta, Parent,
-    Progress, Quiet, Repository, RestoreOptions, Restored, ShortRead, Source, Wholeness, backup,
-    restore,
+    Patterns, Progress, Quiet, Repository, RestoreOptions, Restored, Selected, Selection,
+    ShortRead, Source, Wholeness, backup, restore,
 };
 use mainstay_storage::Memory;
 use tree::{noise, seen};
@@ -152,6 +152,42 @@ fn what_cannot_be_read_makes_a_snapshot_incomplete_and_it_says_so() {
     // The next one that reads everything is whole again.
     let done = back_up(&repository, folder.path());
     assert_eq!(done.snapshot.wholeness(), Wholeness::Whole);
+}
+
+#[test]
+fn what_is_left_out_on_purpose_is_not_missing_and_the_snapshot_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    plant(folder.path());
+    let repository = new();
+    let selection = |include: &[&str], exclude: &[&str]| Selection {
+        include: include.iter().map(|&one| one.to_owned()).collect(),
+        exclude: exclude.iter().map(|&one| one.to_owned()).collect(),
+    };
+    let back_up = |selection: &Selection| {
+        let files = Files::new(folder.path()).unwrap();
+        let source = Selected::new(files, Patterns::new(selection.clone()).unwrap());
+        let done = backup(&repository, &source, &BackupOptions::default(), &Quiet).unwrap();
+        (done, source.left_out())
+    };
+    let left = selection(&[], &["[0-3]*", "large", "side/"]);
+    let (done, left_out) = back_up(&left);
+    assert_eq!(done.snapshot.wholeness(), Wholeness::Whole);
+    assert_eq!((&done.problems[..], left_out), (&[][..], 36));
+    let read = repository.snapshot(done.id).unwrap();
+    assert_eq!(read.excludes, left.exclude);
+    let into = tempfile::tempdir().unwrap();
+    put_back(&repository, &done, into.path(), Existing::Keep);
+    let names: Vec<_> = seen(into.path()).into_keys().collect();
+    let kept = ["", "in", "in/4", "in/5", "in/6", "in/7", "in/8", "in/9"];
+    assert_eq!(names, kept.map(std::path::PathBuf::from));
+    // A parent that lacks something is a good parent all the same.
+    let (done, left_out) = back_up(&selection(&["side"], &[]));
+    assert_eq!(
+        (done.snapshot.mainstay_includes, left_out),
+        (vec!["side".to_owned()], 41)
+    );
+    let whole = self::back_up(&repository, folder.path());
+    assert_eq!(whole.bytes, 40 * 3000 + 3_000_000 + 14);
 }
 
 #[test]
