@@ -42,6 +42,11 @@ pub fn drivers(plan: Arc<PlanFile>, site: SiteId, place: Place) -> Drivers {
         Arc::new(Saving::new(&home, driver, saves))
     };
     let postgres = PostgresDriver::new(&home.plan, home.simple());
+    let postgres = postgres
+        .keeping_standbys(&home.place.quarantine)
+        .keeping_logs(&home.plan);
+    let saves = postgres.saves();
+    let postgres = Arc::new(postgres);
     Drivers::new()
         .with("dns", Arc::new(DnsDriver::new(&home.plan, home.simple())))
         .with(exec::NAME, Arc::new(exec::ExecDriver::new(home.clone())))
@@ -50,10 +55,7 @@ pub fn drivers(plan: Arc<PlanFile>, site: SiteId, place: Place) -> Drivers {
             "haproxy",
             Arc::new(HaproxyDriver::new(&home.plan, home.simple())),
         )
-        .with(
-            "postgres",
-            Arc::new(postgres.keeping_standbys(&home.place.quarantine)),
-        )
+        .with("postgres", saving(postgres, Arc::new(saves)))
         .with(http::NAME, Arc::new(http::HttpDriver::new(home.clone())))
         .with(
             process::NAME,

@@ -17,6 +17,7 @@ use mainstay_model::{
 use tokio_postgres::Client;
 
 use super::{
+    backup::{Keeping, PostgresSaves, Standing},
     files::Folder,
     instance::{Instance, unreachable},
     job::Jobs,
@@ -44,6 +45,8 @@ pub struct PostgresDriver {
     jobs: Jobs,
     /// Standbys that are watched for as long as the driver lives.
     kept: Vec<Arc<Kept>>,
+    /// Logs that are kept for as long as the driver lives.
+    keeping: Keeping,
 }
 
 impl PostgresDriver {
@@ -80,6 +83,7 @@ impl PostgresDriver {
             trackers: Mutex::default(),
             jobs: Jobs::default(),
             kept: Vec::new(),
+            keeping: Keeping::default(),
         }
     }
 
@@ -100,6 +104,21 @@ impl PostgresDriver {
             .collect();
         self.kept.iter().for_each(Kept::watch);
         self
+    }
+
+    /// Receives and stores the log of the stores whose backups want any moment restorable, while this site owns them.
+    /// Only in the site's agent.
+    #[must_use]
+    pub(crate) fn keeping_logs(mut self, plan: &PlanFile) -> Self {
+        let here = |instance: &&Instance| instance.sites.contains_key(&self.home.site);
+        self.keeping = Keeping::start(plan, self.instances.values().filter(here));
+        self
+    }
+
+    /// The half that saves: it keeps out of the way of what this half does to a data folder.
+    #[must_use]
+    pub(crate) fn saves(&self) -> PostgresSaves {
+        PostgresSaves::new(&self.jobs, &self.keeping)
     }
 
     fn instance(&self, order: &Order) -> Result<&Instance, ActError> {
@@ -169,7 +188,16 @@ impl PostgresDriver {
         }
         Ok(with_fence(
             instance,
-            facts(&seen, stored.as_ref(), source.as_ref(), recovery, behind),
+            facts(
+                &seen,
+                stored.as_ref(),
+                source.as_ref(),
+                recovery,
+                behind,
+                Some(instance)
+                    .filter(|_| *site == self.home.site)
+                    .and_then(Standing::of),
+            ),
         ))
     }
 
@@ -356,6 +384,7 @@ fn facts(
     source: Option<&SiteId>,
     recovery: Option<RecoveryPoint>,
     behind: Option<u64>,
+    log: Option<Standing>,
 ) -> Facts {
     let access = if seen.recovery {
         Access::Replica
@@ -375,6 +404,12 @@ fn facts(
     }
     if let Some(received) = seen.received {
         extra.insert("received".to_owned(), lsn_text(received));
+    }
+    if let Some(log) = log.filter(|_| !seen.recovery) {
+        extra.insert("log-stored".to_owned(), log.lsn);
+        extra.insert("log-stored-until".to_owned(), log.taken.to_string());
+        extra.extend(log.trouble.map(|what| ("log-trouble".to_owned(), what)));
+        extra.extend(log.lost.map(|what| ("log-lost".to_owned(), what)));
     }
     Facts {
         exists: Some(true),

@@ -100,6 +100,14 @@ impl Instance {
         at.data.as_ref().map(|data| self.home.path(data))
     }
 
+    /// PostgreSQL's programs at this agent's site, also where it does not own the cluster.
+    pub(super) async fn programs(&self) -> Result<Programs, Cause> {
+        let at = self.at(&self.home.site)?;
+        let data = self.folder().unwrap_or_else(|| "/nonexistent".into());
+        let bin = at.bin.as_ref().map(|bin| self.home.path(bin));
+        Programs::find(bin.as_deref(), at.run_as.as_deref(), &data).await
+    }
+
     /// The cluster that this agent owns.
     pub(super) async fn server(&self) -> Result<Server, Cause> {
         let site = &self.home.site;
@@ -113,8 +121,7 @@ impl Instance {
                 ),
             ));
         };
-        let bin = at.bin.as_ref().map(|bin| self.home.path(bin));
-        let programs = Programs::find(bin.as_deref(), at.run_as.as_deref(), &data).await?;
+        let programs = self.programs().await?;
         let admin = self.admin(site).await?;
         Ok(Server {
             folder: Folder {

@@ -1,6 +1,7 @@
 //! PostgreSQL with streaming replication: sealed by its own access rules, promoted at an epoch, rebuilt as a standby.
 //! Must not know any other kind.
 
+mod backup;
 pub mod cluster;
 mod driver;
 mod files;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use mainstay_model::{Declared, Secret, SiteId};
+use mainstay_model::{Declared, Secret, SiteId, Span};
 use serde::{Deserialize, Serialize};
 
 /// The cluster at one site.
@@ -56,6 +56,11 @@ pub struct Replication {
 pub struct PostgresOptions {
     /// The application's roles: they may read the ownership mark and lock it.
     pub app_roles: Vec<String>,
+    /// Questions in SQL that a restored copy is asked. Each must answer with a row that does not begin with false, 0 or
+    /// null.
+    pub checks: Vec<String>,
+    /// How often the log is stored although its current file is not full; it is what a lost site can lose of the log.
+    pub log_every: Option<Span>,
 }
 
 /// The sites' options by name; a site whose options do not parse is absent.

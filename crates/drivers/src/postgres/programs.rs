@@ -2,7 +2,7 @@
 //! Must not know what they are run for.
 
 use std::{
-    os::unix::fs::MetadataExt,
+    os::unix::{fs::MetadataExt, process::CommandExt},
     path::{Path, PathBuf},
     process::Stdio,
     time::Duration,
@@ -58,6 +58,31 @@ impl Programs {
         Ok(Self { folder, owner })
     }
 
+    /// One of the programs that only talk to servers or read files, as this process's own user. It reads no input.
+    pub(super) fn client(&self, program: &str) -> std::process::Command {
+        let mut command = std::process::Command::new(self.folder.join(program));
+        command
+            .current_dir("/")
+            .env("LC_ALL", "C")
+            .env_remove("PGPASSWORD")
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// One of the programs, as the cluster's user.
+    pub(super) fn command(&self, program: &str) -> std::process::Command {
+        let mut command = self.client(program);
+        if let Some(owner) = self.owner {
+            command.uid(owner.uid).gid(owner.gid);
+        }
+        command
+    }
+
+    /// Whether a program is there: some are packaged apart.
+    pub(super) fn has(&self, program: &str) -> bool {
+        self.folder.join(program).is_file()
+    }
+
     /// Runs one program to its end and returns what it printed. The error has its last words.
     pub(super) async fn run(
         &self,
@@ -66,19 +91,10 @@ impl Programs {
         password: Option<&str>,
         limit: Duration,
     ) -> Result<String, Cause> {
-        let mut command = Command::new(self.folder.join(program));
-        command
-            .args(args)
-            .current_dir("/")
-            .env("LC_ALL", "C")
-            .env_remove("PGPASSWORD")
-            .stdin(Stdio::null())
-            .kill_on_drop(true);
+        let mut command = Command::from(self.command(program));
+        command.args(args).kill_on_drop(true);
         if let Some(password) = password {
             command.env("PGPASSWORD", password);
-        }
-        if let Some(owner) = self.owner {
-            command.uid(owner.uid).gid(owner.gid);
         }
         let failed = |what: String| passing("postgres-program-failed", what);
         let output = match tokio::time::timeout(limit, command.output()).await {
@@ -96,6 +112,29 @@ impl Programs {
         let last: Vec<&str> = words.lines().rev().take(3).collect();
         let last: Vec<&str> = last.into_iter().rev().collect();
         Err(failed(format!("{program} failed: {}", last.join(" / "))))
+    }
+}
+
+/// Ends programs that an agent which is gone had started: of one of these names, and with one of these arguments.
+pub(super) fn end_orphans(programs: &[&str], arguments: &[String]) {
+    for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let Some(pid) = name.to_str().and_then(|name| name.parse::<i32>().ok()) else {
+            continue;
+        };
+        let Ok(line) = std::fs::read(entry.path().join("cmdline")) else {
+            continue;
+        };
+        let words: Vec<String> = line
+            .split(|byte| *byte == 0)
+            .map(|word| String::from_utf8_lossy(word).into_owned())
+            .collect();
+        let program = words.first().and_then(|first| Path::new(first).file_name());
+        let named = program.is_some_and(|name| programs.iter().any(|one| name == *one));
+        let ours = words.iter().any(|word| arguments.contains(word));
+        if let (true, true, Some(pid)) = (named, ours, rustix::process::Pid::from_raw(pid)) {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
     }
 }
 

@@ -19,6 +19,7 @@ use super::{
     look::mark,
     mark::{failed, not_done},
     moves::{at_position, lsn_text},
+    programs,
     server::{READ_ONLY, Server, StopMode, file_failed},
     session::Login,
 };
@@ -283,7 +284,7 @@ impl Instance {
     }
 
     /// A site that had no settings yet got the source's with the copy: it must not listen at the source's address.
-    fn settings_of_its_own(&self, server: &Server) -> io::Result<()> {
+    pub(super) fn settings_of_its_own(&self, server: &Server) -> io::Result<()> {
         if self.state("own-files").exists() {
             return Ok(());
         }
@@ -385,31 +386,8 @@ async fn drop_old_slots(client: &Client) {
 /// Ends a rewind or a copy that an agent which is gone had started on this folder.
 fn end_orphans(folder: &Folder) {
     let data = folder.path.display().to_string();
-    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let Some(pid) = entry
-            .file_name()
-            .to_str()
-            .and_then(|name| name.parse::<i32>().ok())
-        else {
-            continue;
-        };
-        let Ok(line) = fs::read(entry.path().join("cmdline")) else {
-            continue;
-        };
-        let words: Vec<String> = line
-            .split(|byte| *byte == 0)
-            .map(|word| String::from_utf8_lossy(word).into_owned())
-            .collect();
-        let program = words.first().is_some_and(|program| {
-            program.ends_with("/pg_rewind") || program.ends_with("/pg_basebackup")
-        });
-        let ours = words
-            .iter()
-            .any(|word| *word == data || *word == format!("{data}.mainstay-new"));
-        if let (true, true, Some(pid)) = (program, ours, rustix::process::Pid::from_raw(pid)) {
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
-        }
-    }
+    let new = format!("{data}.mainstay-new");
+    programs::end_orphans(&["pg_rewind", "pg_basebackup"], &[data, new]);
 }
 
 /// What is not there need not be removed.

@@ -1,0 +1,5 @@
+//! Backups of a real cluster.
+
+mod crashes;
+mod fixture;
+mod times;

@@ -1,0 +1,143 @@
+//! Any moment comes back: base backups, the log, recovery to a target.
+
+use std::time::Duration;
+
+use mainstay_model::{Position, RecoveryTarget, Timestamp};
+
+use super::{
+    super::{
+        choose::{Side, Until},
+        proof::prove,
+    },
+    fixture::{Bed, Mark, Marker, store_until},
+};
+
+/// The marks that must be there, and those that must not, at a moment.
+fn assert_at(found: &[i64], marks: &[Mark], at: Timestamp, what: &str) {
+    for mark in marks {
+        if mark.after <= at {
+            assert!(
+                found.contains(&mark.id),
+                "{what}: {mark:?} is missing at {at:?}"
+            );
+        } else if mark.before > at {
+            assert!(
+                !found.contains(&mark.id),
+                "{what}: {mark:?} is there at {at:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_base_backup_alone_comes_back_and_passes_its_checks() {
+    let Some(bed) = Bed::start() else { return };
+    bed.run("INSERT INTO marks SELECT n, now() FROM generate_series(1, 1000) n");
+    let first = bed.save();
+    bed.run("INSERT INTO marks SELECT n, now() FROM generate_series(1001, 1010) n");
+    let second = bed.save();
+    assert!(second.label.position > first.label.position);
+    let brought = bed.bring(&Until::End, "newest").unwrap();
+    assert_eq!(
+        (brought.point, brought.reached),
+        (second.id, second.label.taken)
+    );
+    assert_eq!(bed.marks_in("newest").len(), 1010);
+    let checks = prove(&bed.store, &bed.place("newest")).unwrap();
+    assert_eq!(
+        checks,
+        [
+            "pg_verifybackup",
+            "boots",
+            "pg_amcheck",
+            "SELECT count(*) > 0 FROM marks"
+        ]
+    );
+    let point = RecoveryTarget::Point(first.id.to_string());
+    assert_eq!(bed.bring_target(&point, "first").unwrap().point, first.id);
+    assert_eq!(bed.marks_in("first").len(), 1000);
+    // Nothing of the scratch servers is left.
+    let left = std::fs::read_dir(bed.place("")).unwrap().flatten();
+    let left: Vec<_> = left.map(|entry| entry.file_name()).collect();
+    assert_eq!(left.len(), 3, "{left:?}");
+}
+
+/// A position comes back with what was acknowledged before it was asked for, and without what began after.
+fn assert_position(bed: &Bed, marks: &[Mark], position: (Timestamp, u64, Timestamp)) {
+    let (before, lsn, after) = position;
+    let target = RecoveryTarget::Position(Position::Lsn(lsn));
+    let brought = bed.bring_target(&target, "position").unwrap();
+    assert!(brought.position >= Some(Position::Lsn(lsn)));
+    let found = bed.marks_in("position");
+    for mark in marks {
+        assert!(
+            mark.after > before || found.contains(&mark.id),
+            "{mark:?} is missing"
+        );
+        assert!(
+            mark.before < after || !found.contains(&mark.id),
+            "{mark:?} is there"
+        );
+    }
+}
+
+#[test]
+fn three_moments_under_load_come_back_as_they_were() {
+    let Some(bed) = Bed::start() else { return };
+    let mut logs = bed.logs();
+    logs.step().unwrap();
+    let marker = Marker::start(&bed.spec, 1, Duration::from_millis(50));
+    let base = bed.save();
+    let mut moments = Vec::new();
+    for number in 0..3 {
+        bed.run("INSERT INTO marks SELECT 1000000 + n + (SELECT count(*) FROM marks) * 100000, now() FROM generate_series(1, 20000) n");
+        moments.push(bed.clock());
+        std::thread::sleep(Duration::from_millis(130 * number));
+        let end = std::time::Instant::now() + Duration::from_millis(700);
+        while std::time::Instant::now() < end {
+            logs.step().unwrap();
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+    let position = (bed.clock(), bed.flushed(), bed.clock());
+    std::thread::sleep(Duration::from_millis(200));
+    bed.run("SELECT pg_create_restore_point('before-deploy')");
+    let named = bed.clock();
+    std::thread::sleep(Duration::from_millis(300));
+    let marks = marker.stop();
+    store_until(&mut logs, bed.clock(), bed.flushed());
+    let reach = logs.reach();
+    for (number, at) in moments.iter().enumerate() {
+        let name = format!("at-{number}");
+        let brought = bed.bring(&Until::Time(*at, Side::With), &name).unwrap();
+        assert_eq!((brought.point, brought.reached), (base.id, *at));
+        assert_at(&bed.marks_in(&name), &marks, *at, &name);
+        // Asked again it is the same, and nothing is done twice.
+        let again = bed.bring(&Until::Time(*at, Side::With), &name).unwrap();
+        assert_eq!(again.position, brought.position);
+    }
+    assert_position(&bed, &marks, position);
+    let name = Until::Name("before-deploy".to_owned());
+    bed.bring(&name, "named").unwrap();
+    assert_at(&bed.marks_in("named"), &marks, named, "named");
+    bed.bring(&Until::End, "end").unwrap();
+    let found = bed.marks_in("end");
+    assert!(
+        marks.iter().all(|mark| found.contains(&mark.id)),
+        "the end has them all"
+    );
+    let late = Timestamp(reach.taken.0 + 60_000_000);
+    let refused = bed
+        .bring(&Until::Time(late, Side::With), "late")
+        .unwrap_err();
+    assert_eq!(refused.code, "target-after-end");
+    let early = Timestamp(base.label.taken.0 - 1);
+    let refused = bed
+        .bring(&Until::Time(early, Side::With), "early")
+        .unwrap_err();
+    assert_eq!(refused.code, "no-restore-point");
+    let refused = bed
+        .bring(&Until::Name("nobody".to_owned()), "nobody")
+        .unwrap_err();
+    assert_eq!(refused.code, "no-restore-point");
+}
