@@ -18,8 +18,10 @@ use mainstay_backup::{
     BackupOptions, Depth, Files, Finished, Format, Quiet, Repository, RestoreOptions, backup,
     check, plan_prune, prune, restore,
 };
-use mainstay_storage::{Failure, Faulty, FaultyOp, Options, Patience, Patient, Storage, open};
-use servers::Server;
+use mainstay_storage::{
+    Failure, Faulty, FaultyOp, Missing, Options, Patience, Patient, Storage, open,
+};
+use servers::{Server, Sshd};
 use tree::{noise, seen};
 
 const PASSWORD: &str = "correct horse";
@@ -124,6 +126,29 @@ fn a_round_on_s3_that_restic_reads() {
     assert!(restored.status.success(), "{restored:?}");
     let inside = target.join(source.strip_prefix("/").unwrap());
     assert_eq!(seen(&source), seen(&inside));
+}
+
+#[test]
+fn a_round_on_a_server_with_ssh_that_restic_reads() {
+    let Some(server) = Sshd::start() else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("source");
+    let options = server.options().missing(Missing::Make);
+    round(&server.url("offsite"), &options, &source);
+    // What lies there is a repository like any other.
+    let checked = Command::new("restic")
+        .args(["--no-cache", "check", "--read-data", "--repo"])
+        .arg(server.path("offsite"))
+        .env("RESTIC_PASSWORD", PASSWORD)
+        .output();
+    let Ok(checked) = checked else {
+        println!("skipped: restic is not installed (Debian: restic)");
+        return;
+    };
+    let text = String::from_utf8_lossy(&checked.stdout).into_owned();
+    assert!(text.contains("no errors were found"), "{text}{checked:?}");
 }
 
 #[test]

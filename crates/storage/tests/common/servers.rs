@@ -1,5 +1,5 @@
-//! Servers of objects for tests: moto for S3, Azurite for Azure Blob. Each runs on a free port of the loopback, keeps
-//! nothing, and ends with its handle. `cargo xtask test` installs them below the target folder.
+//! Servers of objects for tests: moto for S3, Azurite for Azure Blob, sshd for servers with SSH. Each runs on a free port of the loopback, keeps
+//! nothing, and ends with its handle. `cargo xtask test` installs them.
 //! Must not know what is tried on them.
 
 #![allow(
@@ -9,8 +9,8 @@
 
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
-    net::TcpStream,
-    path::PathBuf,
+    net::{TcpListener, TcpStream},
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -82,6 +82,110 @@ fn start(command: &mut Command, folder: tempfile::TempDir) -> Server {
     // What it says later is thrown away, so that it never waits for a reader.
     std::thread::spawn(move || lines.for_each(drop));
     server
+}
+
+/// An SSH server of one user, who runs the test.
+pub(crate) struct Sshd {
+    child: Child,
+    port: u16,
+    folder: tempfile::TempDir,
+}
+
+impl Drop for Sshd {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Sshd {
+    /// An SSH server, or nothing where it is not installed.
+    pub(crate) fn start() -> Option<Self> {
+        let program = Path::new("/usr/sbin/sshd");
+        if !program.is_file() {
+            println!("skipped: no sshd (Debian: openssh-server)");
+            return None;
+        }
+        if rustix::process::geteuid().is_root() {
+            // Where a system starts sshd by itself, it makes this first.
+            std::fs::create_dir_all("/run/sshd").unwrap();
+        }
+        let folder = tempfile::tempdir().unwrap();
+        for key in ["host", "user", "stranger"] {
+            let mut keygen = Command::new("ssh-keygen");
+            keygen.args(["-q", "-t", "ed25519", "-N", "", "-f"]);
+            assert!(
+                keygen
+                    .arg(folder.path().join(key))
+                    .status()
+                    .unwrap()
+                    .success()
+            );
+        }
+        // The port may be taken between the two; then another one is tried.
+        let started = (0..10).find_map(|_| Self::listen(program, folder.path()));
+        let (child, port) = started.unwrap();
+        Some(Self {
+            child,
+            port,
+            folder,
+        })
+    }
+
+    fn listen(program: &Path, folder: &Path) -> Option<(Child, u16)> {
+        let free = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = free.local_addr().unwrap().port();
+        drop(free);
+        let at = folder.display();
+        let config = format!(
+            "ListenAddress 127.0.0.1\nPort {port}\nHostKey {at}/host\nPidFile none\nUsePAM no\n\
+             AuthorizedKeysFile {at}/user.pub\nStrictModes no\nPasswordAuthentication no\n\
+             MaxStartups 100\nSubsystem sftp internal-sftp\n"
+        );
+        std::fs::write(folder.join("sshd_config"), config).unwrap();
+        let mut command = Command::new(program);
+        command
+            .args(["-D", "-e", "-f"])
+            .arg(folder.join("sshd_config"));
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        if !lines
+            .by_ref()
+            .any(|line| line.unwrap().contains("Server listening"))
+        {
+            child.wait().unwrap();
+            return None;
+        }
+        std::thread::spawn(move || lines.for_each(drop));
+        let public = std::fs::read_to_string(folder.join("host.pub")).unwrap();
+        let known = format!("[127.0.0.1]:{port} {public}");
+        std::fs::write(folder.join("known"), known).unwrap();
+        Some((child, port))
+    }
+
+    /// The address of a folder below the server's own.
+    pub(crate) fn url(&self, folder: &str) -> String {
+        let path = self.folder.path().display();
+        format!("sftp://127.0.0.1:{}{path}/{folder}", self.port)
+    }
+
+    /// A folder of the server, looked at from here.
+    pub(crate) fn path(&self, folder: &str) -> PathBuf {
+        self.folder.path().join(folder)
+    }
+
+    /// Options for it.
+    pub(crate) fn options(&self) -> Options {
+        Options::default()
+            .relative_to(self.folder.path())
+            .with("identity", "user")
+            .with("known-hosts", "known")
+            .patience(BRIEF)
+    }
 }
 
 /// Sends a request without a body and returns the status.

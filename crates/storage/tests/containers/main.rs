@@ -11,8 +11,14 @@ mod contract;
 #[path = "../common/servers.rs"]
 mod servers;
 
-use mainstay_storage::{Memory, Missing, Options, Secret, StorageError, open};
-use servers::Server;
+use std::{
+    ffi::OsStr,
+    fs,
+    os::unix::{ffi::OsStrExt as _, fs::symlink},
+};
+
+use mainstay_storage::{Memory, Missing, Options, Part, Retry, Secret, StorageError, open};
+use servers::{Server, Sshd};
 
 #[test]
 fn a_folder_keeps_the_promises() {
@@ -80,4 +86,73 @@ fn azure_keeps_the_promises() {
     let error = open("azblob://offsite/deep/er", &options).unwrap_err();
     assert_eq!(error.code(), "container-unusable");
     assert!(error.to_string().contains("Auth"), "{error}");
+}
+
+#[test]
+fn a_server_with_ssh_keeps_the_promises() {
+    let Some(server) = Sshd::start() else {
+        return;
+    };
+    let url = server.url("a/b");
+    let refused = open(&url, &server.options()).unwrap_err();
+    assert_eq!(refused.code(), "container-unusable");
+    assert!(!server.path("a").exists());
+    let storage = open(&url, &server.options().missing(Missing::Make)).unwrap();
+    contract::keeps(&*storage);
+    contract::keeps_when_large(&*storage);
+    assert_eq!(fs::read_dir(server.path("a/b/tmp")).unwrap().count(), 0);
+
+    // What lies there and is no object, or leads elsewhere.
+    fs::write(server.path("a/b/data/x y"), "no object").unwrap();
+    fs::write(server.path("outside"), "outside").unwrap();
+    symlink(server.path("outside"), server.path("a/b/data/link")).unwrap();
+    storage.write(&contract::name("data/one"), b"1").unwrap();
+    let listed = storage.list(&contract::name("data")).unwrap();
+    assert_eq!(listed.len(), 1, "{listed:?}");
+    let link = storage.read(&contract::name("data/link"), Part::Whole, &mut Vec::new());
+    assert!(matches!(link, Err(StorageError::Read { .. })), "{link:?}");
+    // A name that is no text cannot be told by the protocol's client: an error, not a listing without it.
+    let strange = server.path("").join(OsStr::from_bytes(b"a/b/data/\xff"));
+    fs::write(&strange, "no text").unwrap();
+    let broken = storage.list(&contract::name("data")).unwrap_err();
+    assert_eq!(broken.code(), "listing-failed");
+    fs::remove_file(strange).unwrap();
+    // That broke the connection; the next call has a new one.
+    assert_eq!(storage.list(&contract::name("data")).unwrap().len(), 1);
+    // The folder is gone, which is not the same as an empty one.
+    fs::rename(server.path("a/b"), server.path("a/c")).unwrap();
+    let gone = storage.list(&contract::name("data")).unwrap_err();
+    assert_eq!(gone.code(), "listing-failed");
+}
+
+#[test]
+fn a_server_with_ssh_is_known_and_knows_us() {
+    let Some(server) = Sshd::start() else {
+        return;
+    };
+    fs::create_dir(server.path("offsite")).unwrap();
+    let url = server.url("offsite");
+    let stranger = open(&url, &server.options().with("identity", "stranger")).unwrap_err();
+    assert!(
+        stranger.to_string().contains("Permission denied"),
+        "{stranger}"
+    );
+    assert_eq!(stranger.retry(), Retry::Never);
+    let options = server.options().with("known-hosts", "others");
+    let unknown = open(&url, &options).unwrap_err();
+    assert!(
+        unknown.to_string().contains("Host key verification failed"),
+        "{unknown}"
+    );
+    let trusted = options.with("unknown-host", "accept-new");
+    drop(open(&url, &trusted).unwrap());
+    drop(open(&url, &trusted.with("unknown-host", "refuse")).unwrap());
+    let wrong = open(&url, &server.options().with("port", "1")).unwrap_err();
+    assert_eq!(wrong.code(), "container-option");
+    assert!(
+        wrong
+            .to_string()
+            .contains("identity, known-hosts, unknown-host"),
+        "{wrong}"
+    );
 }

@@ -12,20 +12,17 @@ use opendal::{Buffer, Operator};
 
 use super::{
     super::{Created, Object, ObjectName, Part, Storage, StorageError},
-    fault::{Fault, Hidden, Outcome, Sort},
+    fault::{Fault, Hidden, Sort, changed, not_deleted, not_written},
     options::{Limits, Options},
-    runtime::{Lost, wait},
+    runtime::{Lost, NO_LIMIT, wait},
 };
 
-const MEBIBYTE: u64 = 1 << 20;
 /// From here on an object is sent in parts.
 const LARGE: usize = 32 << 20;
 /// The length of a part: at most 10,000 of them make an object, and each can fail alone.
 const PART: usize = 16 << 20;
 /// Parts of one object that are under way at once.
 const AT_ONCE: usize = 4;
-/// Where the limit is on each step, not on the whole.
-const NO_LIMIT: Duration = Duration::MAX;
 
 /// A container on another machine. See [`open`](super::open).
 pub struct Remote {
@@ -84,13 +81,6 @@ impl Remote {
         }
     }
 
-    /// How long a call that moves so many bytes may take.
-    fn limit(&self, bytes: u64) -> Duration {
-        let mebibytes = u32::try_from(bytes.div_ceil(MEBIBYTE)).unwrap_or(u32::MAX);
-        let moving = self.limits.mebibyte.saturating_mul(mebibytes);
-        self.limits.call.saturating_add(moving)
-    }
-
     fn size(&self, name: &ObjectName) -> Result<u64, Fault> {
         let (operator, path) = (self.operator.clone(), name.to_string());
         let found = self.call(self.limits.call, async move { operator.stat(&path).await });
@@ -101,7 +91,7 @@ impl Remote {
         let (operator, path) = (self.operator.clone(), name.to_string());
         let large = bytes.len() > LARGE;
         let buffer = Buffer::from(bytes.to_vec());
-        self.call(self.limit(bytes.len() as u64), async move {
+        self.call(self.limits.moving(bytes.len() as u64), async move {
             let mut writing = operator.writer_with(&path);
             if new == New::Surely {
                 writing = writing.if_not_exists(true);
@@ -228,29 +218,6 @@ async fn in_time<T>(
     }
 }
 
-/// A change that failed: not done, or nobody knows.
-fn changed(
-    name: &ObjectName,
-    fault: Fault,
-    not_done: fn(ObjectName, io::Error) -> StorageError,
-) -> StorageError {
-    match fault.outcome {
-        Outcome::NotDone => not_done(name.clone(), fault.source),
-        Outcome::Unknown => StorageError::Unknown {
-            name: name.clone(),
-            source: fault.source,
-        },
-    }
-}
-
-fn not_written(name: ObjectName, source: io::Error) -> StorageError {
-    StorageError::Write { name, source }
-}
-
-fn not_deleted(name: ObjectName, source: io::Error) -> StorageError {
-    StorageError::Delete { name, source }
-}
-
 impl Storage for Remote {
     fn list(&self, folder: &ObjectName) -> Result<Vec<Object>, StorageError> {
         let listed = self.pages(folder).map_err(|fault| StorageError::List {
@@ -285,7 +252,7 @@ impl Storage for Remote {
                     };
                 };
                 let (operator, path) = (self.operator.clone(), name.to_string());
-                let read = self.call(self.limit(len), async move {
+                let read = self.call(self.limits.moving(len), async move {
                     operator.read_with(&path).range(from..end).await
                 });
                 let piece = read.map_err(failed(Some(end)))?;

@@ -5,7 +5,11 @@ use std::{error::Error as _, io};
 
 use opendal::ErrorKind;
 
-use super::{options::Secret, runtime::Lost};
+use super::{
+    super::{ObjectName, StorageError},
+    options::Secret,
+    runtime::Lost,
+};
 
 /// Why a call failed.
 #[derive(Debug)]
@@ -119,6 +123,29 @@ impl Fault {
             source: io::Error::new(kind, text),
         }
     }
+}
+
+/// A change that failed: not done, or nobody knows.
+pub(super) fn changed(
+    name: &ObjectName,
+    fault: Fault,
+    not_done: fn(ObjectName, io::Error) -> StorageError,
+) -> StorageError {
+    match fault.outcome {
+        Outcome::NotDone => not_done(name.clone(), fault.source),
+        Outcome::Unknown => StorageError::Unknown {
+            name: name.clone(),
+            source: fault.source,
+        },
+    }
+}
+
+pub(super) fn not_written(name: ObjectName, source: io::Error) -> StorageError {
+    StorageError::Write { name, source }
+}
+
+pub(super) fn not_deleted(name: ObjectName, source: io::Error) -> StorageError {
+    StorageError::Delete { name, source }
 }
 
 /// Whether no connection was made, so that nothing was asked of anybody.

@@ -7,6 +7,7 @@ mod open;
 mod options;
 mod runtime;
 mod service;
+mod sftp;
 
 pub use container::Remote;
 pub use open::open;

@@ -9,10 +9,11 @@ use super::{
     container::Remote,
     options::{Missing, Options, Taking},
     service,
+    sftp::Server,
 };
 
 /// Opens the container at an address: `file:PATH`, `s3://BUCKET/PREFIX`, `azblob://CONTAINER/PREFIX`,
-/// `gcs://BUCKET/PREFIX`.
+/// `gcs://BUCKET/PREFIX`, `sftp://USER@HOST:PORT/PATH`.
 ///
 /// A remote container is asked once whether it is there and lets us in, and is [patient](Patient) from then on. Its calls block: they belong on threads of
 /// their own, not on an asynchronous runtime's.
@@ -30,11 +31,9 @@ pub fn open(url: &str, options: &Options) -> Result<Arc<dyn Storage>, StorageErr
         Address::S3(bucket) => service::s3(&bucket, options)?,
         Address::Azblob(bucket) => service::azblob(&bucket, options)?,
         Address::Gcs(bucket) => service::gcs(&bucket, options)?,
-        Address::Sftp(_) => {
-            return Err(StorageError::Address {
-                url: url.to_owned(),
-                why: "servers with SSH cannot be opened yet".to_owned(),
-            });
+        Address::Sftp(server) => {
+            let server = Server::open(&server, url, options)?;
+            return Ok(Arc::new(Patient::new(server, options.patience)));
         }
     };
     let remote = Remote::new(operator, url, options);

@@ -73,6 +73,15 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// How long a call that moves so many bytes may take.
+    pub(super) fn moving(self, bytes: u64) -> Duration {
+        let mebibytes = u32::try_from(bytes.div_ceil(1 << 20)).unwrap_or(u32::MAX);
+        self.call
+            .saturating_add(self.mebibyte.saturating_mul(mebibytes))
+    }
+}
+
 impl Options {
     /// Sets an option.
     #[must_use]

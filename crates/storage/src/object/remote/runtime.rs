@@ -25,6 +25,9 @@ pub(super) enum Lost {
     NoRuntime(String),
 }
 
+/// Where the limit is on each step, not on the whole.
+pub(super) const NO_LIMIT: Duration = Duration::MAX;
+
 /// Two threads: they only move bytes and encrypt; eight uploads at once keep them busy.
 static RUNTIME: LazyLock<io::Result<Runtime>> = LazyLock::new(|| {
     Builder::new_multi_thread()

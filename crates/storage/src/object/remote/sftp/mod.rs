@@ -1,0 +1,9 @@
+//! A folder on a server that is reached with the program `ssh`, as a container.
+
+mod container;
+mod files;
+mod folder;
+mod growing;
+mod link;
+
+pub(super) use container::Server;
