@@ -3,9 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use mainstay_driver::{ActError, Handle, Order, Progress};
+use mainstay_driver::{ActError, Cause, Handle, Order, Progress};
 use mainstay_model::{
-    ComponentId, EffectId, Epoch, ExecutorEpoch, RecoveryPoint, Sample, Scope, SiteId, Timestamp,
+    Action, ComponentId, EffectId, Epoch, ExecutorEpoch, Output, RecoveryPoint, RepositoryId,
+    Sample, Saved, Scope, SiteId, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
@@ -94,6 +95,56 @@ pub struct CopyReport {
     pub last_error: Option<String>,
 }
 
+/// How the backups of a store to one repository stand.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackupReport {
+    /// When the last good one began.
+    pub last_ok: Option<Timestamp>,
+    /// What it made.
+    pub last: Option<Saved>,
+    /// When the last attempt began.
+    pub last_tried: Option<Timestamp>,
+    /// Why it failed, if it did.
+    pub last_error: Option<String>,
+}
+
+/// Do this beside any run: a backup, a proof of a restore point, a restore into a folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkRequest {
+    /// What to do.
+    pub action: Action,
+}
+
+/// How such work stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkReport {
+    /// Its name, to ask again.
+    pub id: String,
+    /// What is done.
+    pub action: Action,
+    /// When it began.
+    pub started: Timestamp,
+    /// When it was over.
+    pub ended: Option<Timestamp>,
+    /// How far it is.
+    pub state: WorkState,
+}
+
+/// How far it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WorkState {
+    /// It goes on.
+    Running {
+        /// What is known of it, for people.
+        note: Option<String>,
+    },
+    /// It is over.
+    Done(Output),
+    /// It failed; what it left half done counts for nothing.
+    Failed(Cause),
+}
+
 /// What an agent says of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AgentStatus {
@@ -117,6 +168,9 @@ pub struct AgentStatus {
     pub held: BTreeMap<ComponentId, Held>,
     /// Background copies.
     pub copies: BTreeMap<ComponentId, CopyReport>,
+    /// Backups made here, by store and repository.
+    #[serde(default)]
+    pub backups: BTreeMap<ComponentId, BTreeMap<RepositoryId, BackupReport>>,
 }
 
 /// One entry of an agent's own journal.

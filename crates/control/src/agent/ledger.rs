@@ -9,13 +9,15 @@ use mainstay_engine::{
     agent::{self, Admission, Change},
     lease::LeaseRecord,
 };
-use mainstay_model::{ComponentId, Direction, EffectId, Epoch, ExecutorEpoch, Timestamp};
+use mainstay_model::{
+    ComponentId, Direction, EffectId, Epoch, ExecutorEpoch, RepositoryId, Timestamp,
+};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::{
     clock,
     db::{Db, DbError, Schema, SlowSync},
-    wire::{Held, LogEntry, Reply},
+    wire::{BackupReport, Held, LogEntry, Reply},
 };
 
 const SCHEMA: Schema = Schema {
@@ -35,6 +37,12 @@ const SCHEMA: Schema = Schema {
         CREATE TABLE supervised (component TEXT PRIMARY KEY) WITHOUT ROWID;
         CREATE TABLE leases (version INTEGER PRIMARY KEY, body BLOB NOT NULL);
         CREATE TABLE held (store TEXT PRIMARY KEY, since INTEGER NOT NULL, why TEXT NOT NULL) WITHOUT ROWID;
+    ", "
+        CREATE TABLE backups (
+            store TEXT NOT NULL,
+            repository TEXT NOT NULL,
+            report BLOB NOT NULL,
+            PRIMARY KEY (store, repository)) WITHOUT ROWID;
     "],
 };
 
@@ -174,6 +182,58 @@ impl Ledger {
 
     pub(super) fn floors(&self) -> Result<BTreeMap<ComponentId, Epoch>, DbError> {
         self.db.read(|c| epochs(c, "floors"))
+    }
+
+    /// How the backups of a store to a repository stand.
+    pub(super) fn backup(
+        &self,
+        store: &ComponentId,
+        to: &RepositoryId,
+    ) -> Result<BackupReport, DbError> {
+        let all = self.backups()?;
+        let one = all.get(store).and_then(|reports| reports.get(to));
+        Ok(one.cloned().unwrap_or_default())
+    }
+
+    pub(super) fn backups(
+        &self,
+    ) -> Result<BTreeMap<ComponentId, BTreeMap<RepositoryId, BackupReport>>, DbError> {
+        self.db.read(|c| {
+            let mut rows = c.prepare_cached("SELECT store, repository, report FROM backups")?;
+            let mut rows = rows.query([])?;
+            let mut all: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
+            while let Some(row) = rows.next()? {
+                let (store, to): (String, String) = (row.get(0)?, row.get(1)?);
+                let report: Vec<u8> = row.get(2)?;
+                // One that cannot be read counts as none: the backup is made again.
+                if let (Ok(store), Ok(to), Ok(report)) = (
+                    ComponentId::new(store),
+                    RepositoryId::new(to),
+                    serde_json::from_slice(&report),
+                ) {
+                    all.entry(store).or_default().insert(to, report);
+                }
+            }
+            Ok(all)
+        })
+    }
+
+    pub(super) async fn set_backup(
+        &self,
+        store: &ComponentId,
+        to: &RepositoryId,
+        report: &BackupReport,
+    ) -> Result<(), DbError> {
+        let key = (store.to_string(), to.to_string());
+        let body = serde_json::to_vec(report).unwrap_or_default();
+        self.db
+            .write(move |c| {
+                let sql = "INSERT OR REPLACE INTO backups (store, repository, report)
+                           VALUES (?1, ?2, ?3)";
+                c.execute(sql, params![key.0, key.1, body])?;
+                Ok(())
+            })
+            .await
     }
 
     /// Stores that this site opened last, with the epoch.

@@ -1,6 +1,7 @@
 //! The site agent: owns what runs at its site, alone holds its credentials, keeps its own journal, and can fence it.
 //! Must not know runs, plans of moves or other sites' insides.
 
+mod backups;
 mod copies;
 mod error;
 mod fencer;
@@ -14,6 +15,7 @@ mod routes;
 mod serve;
 mod site;
 mod wake;
+mod work;
 
 pub use error::AgentError;
 pub use hold::Hold;

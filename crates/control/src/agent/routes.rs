@@ -14,13 +14,13 @@ use futures::future::join_all;
 use mainstay_model::{ComponentId, Sample, Scope};
 use tokio_util::sync::CancellationToken;
 
-use super::{grantor::Grantor, orders::Orders, probe, site::Site};
+use super::{grantor::Grantor, orders::Orders, probe, site::Site, work::Works};
 use crate::{
     clock,
     db::DbError,
     wire::{
         ActRequest, LeaseRequest, ObserveReply, ObserveRequest, PollRequest, ProbeReply,
-        ProbeRequest, Reply,
+        ProbeRequest, Reply, WorkRequest,
     },
 };
 
@@ -33,6 +33,7 @@ pub(super) struct Ears {
     pub(super) site: Arc<Site>,
     pub(super) orders: Arc<Orders>,
     pub(super) grantor: Arc<Grantor>,
+    pub(super) works: Arc<Works>,
     pub(super) stop: CancellationToken,
 }
 
@@ -46,6 +47,8 @@ pub(super) fn socket(ears: Ears) -> Router {
         .route("/v1/probe", post(probe))
         .route("/v1/status", get(status))
         .route("/v1/log", get(log))
+        .route("/v1/work", get(works).post(work))
+        .route("/v1/work/{id}", get(worked))
         .route("/v1/lease/{store}", post(lease).delete(release))
         .route("/v1/stop", post(stop))
         .with_state(ears)
@@ -142,6 +145,28 @@ async fn log(State(ears): State<Ears>, Query(query): Query<BTreeMap<String, u64>
     {
         Ok(entries) => Json(entries).into_response(),
         Err(error) => failed(&error),
+    }
+}
+
+async fn work(State(ears): State<Ears>, Json(request): Json<WorkRequest>) -> Response {
+    match ears.works.start(request.action) {
+        Ok(report) => Json(report).into_response(),
+        Err(why) => (StatusCode::BAD_REQUEST, why).into_response(),
+    }
+}
+
+async fn works(State(ears): State<Ears>) -> Response {
+    Json(ears.works.reports()).into_response()
+}
+
+async fn worked(State(ears): State<Ears>, Path(id): Path<String>) -> Response {
+    match ears.works.report(&id) {
+        Some(report) => Json(report).into_response(),
+        None => (
+            StatusCode::NOT_FOUND,
+            "the agent was started again meanwhile",
+        )
+            .into_response(),
     }
 }
 

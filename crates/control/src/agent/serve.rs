@@ -21,7 +21,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    AgentError, copies,
+    AgentError, backups, copies,
     fencer::Fencer,
     grantor::Grantor,
     hold::Hold,
@@ -30,6 +30,7 @@ use super::{
     routes::{self, Ears},
     site::Site,
     wake::Wake,
+    work::Works,
 };
 use crate::client::AgentClient;
 
@@ -118,14 +119,17 @@ impl Agent {
         wake.at_start().await?;
         options.hold.ask(ledger);
         let stop = CancellationToken::new();
+        let works = Works::new(Arc::clone(&site));
         let ears = Ears {
             orders: Orders::new(Arc::clone(&site)),
             site: Arc::clone(&site),
             grantor,
+            works: Arc::clone(&works),
             stop: stop.clone(),
         };
         let (listeners, address) = listen(&options, ears, &stop).await?;
         let mut tasks = copies::start(&site);
+        tasks.extend(backups::start(&site, &works));
         tasks.push(tokio::spawn(wake.watch()));
         Ok(Self {
             stop,

@@ -144,6 +144,7 @@ impl Site {
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .clone(),
+            backups: self.ledger.backups()?,
         })
     }
 }

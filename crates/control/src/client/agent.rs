@@ -7,13 +7,13 @@ use std::{
 };
 
 use mainstay_driver::{Handle, Order};
-use mainstay_model::{ExecutorEpoch, Sample, Scope};
+use mainstay_model::{Action, ExecutorEpoch, Sample, Scope};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{ClientError, http};
 use crate::wire::{
     ActRequest, AgentStatus, LogEntry, ObserveReply, ObserveRequest, PollRequest, ProbeReply,
-    ProbeRequest, ProbeTarget, Reply,
+    ProbeRequest, ProbeTarget, Reply, WorkReport, WorkRequest,
 };
 
 /// Longer than an agent ever takes to answer: it says "running" long before.
@@ -87,6 +87,22 @@ impl AgentClient {
     /// Lets it look at addresses.
     pub async fn probe(&self, targets: Vec<ProbeTarget>) -> Result<ProbeReply, ClientError> {
         self.post("/v1/probe", &ProbeRequest { targets }).await
+    }
+
+    /// Lets it do something beside any run; the same that it does already is not begun twice.
+    pub async fn work(&self, action: Action) -> Result<WorkReport, ClientError> {
+        self.post("/v1/work", &WorkRequest { action }).await
+    }
+
+    /// How far such work is.
+    pub async fn worked(&self, id: &str) -> Result<WorkReport, ClientError> {
+        self.send(self.http.get(url(&format!("/v1/work/{id}"))))
+            .await
+    }
+
+    /// All such work that goes on, and the last of what is over.
+    pub async fn works(&self) -> Result<Vec<WorkReport>, ClientError> {
+        self.send(self.http.get(url("/v1/work"))).await
     }
 
     /// Asks it to stop. What it supervises goes on.
