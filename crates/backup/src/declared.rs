@@ -47,6 +47,9 @@ fn storage(declared: &Declared, missing: IfMissing) -> Result<Arc<dyn Storage>, 
     if missing == IfMissing::Create {
         return Ok(Arc::new(Local::create(Path::new(folder))?));
     }
+    if !Path::new(folder).exists() {
+        return Err(BackupError::NoRepository);
+    }
     Ok(Arc::new(Local::open(Path::new(folder))?))
 }
 

@@ -38,6 +38,7 @@ mod stream;
 mod time;
 mod tree;
 mod users;
+mod verify;
 
 pub use backup::{Archive, BackupOptions, Finished, Parent, Problem, archive, backup};
 pub use check::{Affected, Checked, Depth, Finding, Severity, check};
@@ -66,3 +67,4 @@ pub use source::{Entered, Listed, Progress, Quiet, ShortRead, Source};
 pub use stream::{Stream, Watched};
 pub use time::{NoTime, Time};
 pub use tree::Node;
+pub use verify::{Verified, Verifier};

@@ -76,6 +76,10 @@ pub enum Reason {
     TimeInDoubt,
     /// It is incomplete, and no complete one is newer.
     NothingBetter,
+    /// Restores to a moment within `pitr` may begin with it.
+    Pitr,
+    /// It is a piece of a log that a restore point that stays may need.
+    Log,
 }
 
 /// What becomes of one restore point.

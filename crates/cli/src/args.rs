@@ -89,6 +89,8 @@ pub(crate) enum Verb {
     Serve(verbs::serve::ServeArgs),
     /// Be the agent of one site: own its processes, hold its credentials, carry out its steps.
     Agent(verbs::agent::AgentArgs),
+    /// Save stores, prove restore points, bring them back.
+    Backup(verbs::backup::BackupArgs),
     /// List what was proven to be where it should be, and verify the proofs.
     Receipts(verbs::receipts::ReceiptsArgs),
     /// Explain an error code.
@@ -116,6 +118,7 @@ impl Verb {
             Self::Reprotect(args) => args.common.format,
             Self::Adopt(args) => args.format,
             Self::Run(args) => args.format,
+            Self::Backup(args) => args.format,
             Self::Receipts(args) => args.format,
             Self::Explain(args) => args.format,
             Self::Serve(_)

@@ -2,6 +2,7 @@
 //! Must not know any concrete driver; it is handed `Kinds` and `Drivers`.
 
 pub mod agent;
+pub mod backups;
 pub mod client;
 pub mod clock;
 pub mod db;

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use mainstay_model::{PlanFile, SiteId};
+use mainstay_model::{PlanFile, RepositoryId, SiteId};
 
 /// The folder that `control.state` names, and what lies in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,6 +76,14 @@ impl Places {
     #[must_use]
     pub fn receipts(&self) -> PathBuf {
         self.root.join("receipts")
+    }
+
+    /// What is remembered of a repository's packs: which of them were read back when.
+    #[must_use]
+    pub fn scrubbed(&self, repository: &RepositoryId) -> PathBuf {
+        self.root
+            .join("scrubbed")
+            .join(format!("{repository}.json"))
     }
 
     /// The folder of a site's agent.

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use mainstay_control::{
+    backups::{self, KeeperNotice},
     state::{Proposal, ProposalState},
     watch::{self, WatchNotice},
 };
@@ -28,19 +29,114 @@ pub(crate) struct ServeArgs {
 pub(crate) async fn run(args: &ServeArgs, global: &Global, out: &Output) -> Result<Exit, Failure> {
     let session = Session::open(global, out)?;
     let (tell, mut heard) = mpsc::unbounded_channel();
-    let watching = watch::run(&session.desk, tell, context::stopped());
-    let telling = async {
-        while let Some(notice) = heard.recv().await {
-            say(&notice, args, out);
+    let (tell_kept, mut kept) = mpsc::unbounded_channel();
+    let plan = &session.context().plan;
+    let saved = plan.stores.values().any(|store| !store.backup.is_empty());
+    let watched = plan.detect.is_some();
+    let watching = async {
+        if watched || !saved {
+            return watch::run(&session.desk, tell, context::stopped()).await;
+        }
+        drop(tell);
+        out.line("no `detect:` in the plan file: the sites are not watched, the backups are kept");
+        context::stopped().await;
+        Ok(())
+    };
+    let work = async {
+        let keeping = async {
+            backups::keep(&session.desk, tell_kept).await;
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            watched = watching => watched,
+            () = keeping => Ok(()),
         }
     };
-    let (watched, ()) = tokio::join!(watching, telling);
-    watched.map_err(|error| {
+    let telling = async {
+        loop {
+            tokio::select! {
+                Some(notice) = heard.recv() => say(&notice, args, out),
+                Some(notice) = kept.recv() => say_kept(&notice, args, out),
+                else => return,
+            }
+        }
+    };
+    let (done, ()) = tokio::join!(work, telling);
+    done.map_err(|error| {
         Failure::usage(error.code(), &error)
             .next("add a `detect:` section to the plan file; `mainstay init --stdout` shows one")
     })?;
     out.line("no longer watching");
     Ok(Exit::Done)
+}
+
+/// What the keeper of the backups did.
+fn say_kept(notice: &KeeperNotice, args: &ServeArgs, out: &Output) {
+    let at = context::now();
+    let (line, value) = match notice {
+        KeeperNotice::Proven(proof) => {
+            let levels: Vec<String> = proof.issued.iter().map(ToString::to_string).collect();
+            let point = &proof.point;
+            let line = format!(
+                "restore point {} of {}: {}",
+                point.id.get(..8).unwrap_or(&point.id),
+                point.store,
+                levels.join(", ")
+            );
+            (
+                line,
+                serde_json::json!({ "what": "proven", "at": at, "proof": proof }),
+            )
+        }
+        KeeperNotice::Damaged { repository, faults } => (
+            out.paint(
+                Tone::Bad,
+                &format!("{repository} is damaged: {}", faults.join("; ")),
+            ),
+            serde_json::json!({ "what": "damaged", "at": at, "repository": repository, "faults": faults }),
+        ),
+        KeeperNotice::Scrubbed {
+            repository,
+            scrubbed,
+        } => (
+            format!(
+                "{repository}: {} of {} packs read again",
+                scrubbed.packs_read, scrubbed.packs
+            ),
+            serde_json::json!({
+                "what": "scrubbed", "at": at, "repository": repository,
+                "packs": scrubbed.packs, "packs_read": scrubbed.packs_read, "never_read": scrubbed.never_read,
+            }),
+        ),
+        KeeperNotice::Forgotten {
+            repository,
+            forgotten,
+        } => (
+            format!(
+                "{repository}: {} restore points taken away, {} bytes freed",
+                forgotten.points, forgotten.freed
+            ),
+            serde_json::json!({
+                "what": "forgotten", "at": at, "repository": repository,
+                "points": forgotten.points, "freed": forgotten.freed,
+            }),
+        ),
+        KeeperNotice::Failed {
+            repository,
+            doing,
+            why,
+        } => (
+            out.paint(Tone::Bad, &format!("{doing} {repository}: {why}")),
+            serde_json::json!({
+                "what": "failed", "at": at, "repository": repository, "doing": doing, "why": why,
+            }),
+        ),
+    };
+    if args.json {
+        out.raw(value.to_string());
+    } else {
+        out.line(format!("{at} {line}"));
+    }
 }
 
 fn say(notice: &WatchNotice, args: &ServeArgs, out: &Output) {

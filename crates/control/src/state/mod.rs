@@ -7,6 +7,7 @@ mod journal;
 mod known;
 mod marks;
 mod open;
+mod points;
 mod rows;
 mod schema;
 mod watching;

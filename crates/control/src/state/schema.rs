@@ -6,7 +6,8 @@ use crate::db::Schema;
 /// Application id `MSST`.
 pub(super) const SCHEMA: Schema = Schema {
     application: 0x4d53_5354,
-    migrations: &["
+    migrations: &[
+        "
         CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
         CREATE TABLE runs (
             run TEXT PRIMARY KEY,
@@ -54,5 +55,16 @@ pub(super) const SCHEMA: Schema = Schema {
         CREATE INDEX durations_of ON durations (phase, component, site, seq);
         CREATE TABLE commands (seq INTEGER PRIMARY KEY, run TEXT NOT NULL, body BLOB NOT NULL);
         CREATE TABLE proposals (seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, body BLOB NOT NULL);
-    "],
+    ",
+        "
+        -- When each was first seen by this clock: what its maker wrote into it is not trusted.
+        CREATE TABLE restore_points (
+            repository TEXT NOT NULL,
+            id TEXT NOT NULL,
+            recorded INTEGER NOT NULL,
+            PRIMARY KEY (repository, id)) WITHOUT ROWID;
+        -- When something that is done now and then was done last.
+        CREATE TABLE chores (what TEXT PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID;
+    ",
+    ],
 };

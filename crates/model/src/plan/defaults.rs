@@ -16,6 +16,9 @@ pub(super) const STATE: &str = "file:./.mainstay";
 /// The whole weight of a component that is active at one site.
 const WHOLE: u32 = 100;
 
+/// In which time all of a repository is read again.
+pub(super) const SCRUB: Span = Span::from_secs(30 * 24 * 3600);
+
 /// The promises of the file, or 5 minutes of data and 15 minutes of time.
 pub(super) fn objectives(own: ObjectivesShape) -> Objectives {
     Objectives {

@@ -117,6 +117,7 @@ pub struct Repository {
     pub url: String,
     pub domain: Option<String>,
     pub password: Option<Secret>,
+    pub scrub: Span,
     pub options: Value,
 }
 
@@ -180,6 +181,13 @@ pub struct Backup {
     /// For how long any point in time can be restored.
     #[serde(default)]
     pub pitr: Option<Span>,
+    /// How often the newest restore point is restored into a scratch place and checked there. Default: 7d.
+    #[serde(default = "weekly")]
+    pub test: Span,
+}
+
+fn weekly() -> Span {
+    Span::from_secs(7 * 24 * 3600)
 }
 
 /// Retention.

@@ -145,6 +145,8 @@ pub(super) struct RepositoryShape {
     pub(super) domain: Option<String>,
     /// What it is encrypted with.
     pub(super) password: Option<Secret>,
+    /// In which time all of it is read again, to find what rots. Default: 30d.
+    pub(super) scrub: Option<Span>,
     /// Options of the storage service.
     #[serde(default)]
     pub(super) options: Map<String, Value>,

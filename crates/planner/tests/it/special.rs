@@ -18,6 +18,7 @@ fn cold_standby_is_provisioned_and_restored() {
         to: repository,
         keep: Keep::default(),
         pitr: None,
+        test: Span::MAX,
     }];
     let mut observed = all_at(&file, "prod");
     observed.stores.get_mut("attachments").unwrap().at.clear();

@@ -23,7 +23,7 @@ const ROWS: [(&str, &[&str]); 14] = [
     ),
     (
         "control",
-        &["model", "proof", "planner", "engine", "driver"],
+        &["model", "proof", "planner", "engine", "driver", "backup"],
     ),
     ("sim", &["model", "proof", "planner", "engine", "driver"]),
     ("demo", &["model"]),

@@ -1,0 +1,200 @@
+//! `mainstay backup restore`: brings a store, or a part of it, back into a folder.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use mainstay_control::backups::{BackupsError, follow, tester_of};
+use mainstay_model::{
+    Action, Backup, ComponentId, Op, Position, RecoveryTarget, RepositoryId, Saved, SiteId, Subject,
+};
+use serde::Serialize;
+
+use super::shared::{Shown, bytes, failed, moment, repositories, short, stores};
+use crate::{
+    error::{Exit, Failure},
+    output::{Output, Tone},
+    session::Session,
+};
+
+#[derive(Debug, Args)]
+pub(super) struct RestoreArgs {
+    /// The store.
+    #[arg(value_name = "STORE")]
+    store: String,
+    /// Into which folder. It is made if it is not there, and must be empty; a restore that was cut short carries on.
+    #[arg(long, value_name = "FOLDER")]
+    to: PathBuf,
+    /// As it was at this time: `2026-11-26T10:04:30Z`, `"2026-11-26 10:04:30"`, `10:04:30` or `"5m ago"`.
+    #[arg(long, value_name = "TIME", group = "target")]
+    at: Option<String>,
+    /// This restore point, by the beginning of its name. Without any of these, the newest complete one.
+    #[arg(long, value_name = "POINT", group = "target")]
+    point: Option<String>,
+    /// As it was at this position of its log: `1A/2B3C4D`.
+    #[arg(long, value_name = "LSN", group = "target")]
+    lsn: Option<String>,
+    /// As it was at the moment that was given this name at the store.
+    #[arg(long, value_name = "NAME", group = "target")]
+    name: Option<String>,
+    /// Only this part of it: a file or a folder, as `backup show --path` lists them.
+    #[arg(long, value_name = "PATH")]
+    path: Option<String>,
+    /// From this repository. Without it, from the first that the store is saved to.
+    #[arg(long, value_name = "REPOSITORY")]
+    from: Option<String>,
+    /// At this site. Without it, at one that answers.
+    #[arg(long, value_name = "SITE")]
+    site: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Report {
+    store: ComponentId,
+    repository: RepositoryId,
+    site: SiteId,
+    folder: PathBuf,
+    restored: Saved,
+}
+
+pub(super) async fn run(
+    args: &RestoreArgs,
+    session: &Session,
+    out: &Output,
+) -> Result<Exit, Failure> {
+    let store = match &stores(session, std::slice::from_ref(&args.store))?[..] {
+        [store] => store.clone(),
+        _ => return Err(Failure::bug("find the store", "one name gave several")),
+    };
+    let from = repository(args, session, &store)?;
+    let target = target(args)?;
+    let folder =
+        std::path::absolute(&args.to).map_err(|error| Failure::usage("restore-target", error))?;
+    let site = match &args.site {
+        Some(name) => session.context().site(name)?,
+        None => anywhere(session, &store).await?,
+    };
+    let declared = session.context().plan.declared(&store);
+    let kind = declared.map(|declared| declared.kind.clone());
+    let action = Action {
+        driver: kind.ok_or_else(|| Failure::bug("find the store", "it is not declared"))?,
+        subject: Subject::Component(store.clone()),
+        site: site.clone(),
+        op: Op::Extract {
+            from: from.clone(),
+            target: target.clone(),
+            path: args.path.clone(),
+            into: folder.display().to_string(),
+        },
+    };
+    out.progress(format!(
+        "{store}: {target}, from {from}, at {site}, into {}",
+        folder.display()
+    ));
+    let shown = Shown::new(out, format!("{store} from {from}"));
+    let output = follow(&session.desk, action, &|note| shown.tell(note)).await;
+    shown.end();
+    let output = output.map_err(failed)?;
+    let restored = Saved::of(&output).ok_or_else(|| {
+        failed(BackupsError::Answer(
+            "the agent does not say what it brought back".to_owned(),
+        ))
+    })?;
+    print(&store, &restored, &folder, out);
+    let exit = if restored.missing == 0 {
+        Exit::Done
+    } else {
+        Exit::Exceptions
+    };
+    out.value(&Report {
+        store,
+        repository: from,
+        site,
+        folder,
+        restored,
+    });
+    Ok(exit)
+}
+
+fn print(store: &ComponentId, restored: &Saved, folder: &Path, out: &Output) {
+    out.line(format!(
+        "{store} as of {}: {} in {} entries, every byte verified, in {} (restore point {})",
+        restored.taken,
+        bytes(restored.bytes),
+        restored.entries,
+        folder.display(),
+        short(&restored.point)
+    ));
+    if restored.missing > 0 {
+        let word = out.paint(Tone::Bad, "missing");
+        out.line(format!(
+            "{word}: {} entries did not come back",
+            restored.missing
+        ));
+        for missing in &restored.first_missing {
+            out.line(format!("  {missing}"));
+        }
+    }
+}
+
+fn repository(
+    args: &RestoreArgs,
+    session: &Session,
+    store: &ComponentId,
+) -> Result<RepositoryId, Failure> {
+    if args.from.is_some() {
+        let named = repositories(session, args.from.as_deref())?;
+        return named
+            .into_iter()
+            .next()
+            .ok_or_else(|| Failure::bug("find the repository", "no name"));
+    }
+    let backups = session.context().plan.stores.get(store);
+    let first = backups.and_then(|store| store.backup.first());
+    first
+        .map(|backup: &Backup| backup.to.clone())
+        .ok_or_else(|| Failure::bug("find the repository", "the store is saved nowhere"))
+}
+
+fn target(args: &RestoreArgs) -> Result<RecoveryTarget, Failure> {
+    Ok(if let Some(at) = &args.at {
+        RecoveryTarget::Time(moment(at)?)
+    } else if let Some(point) = &args.point {
+        RecoveryTarget::Point(point.clone())
+    } else if let Some(lsn) = &args.lsn {
+        RecoveryTarget::Position(Position::Lsn(position(lsn)?))
+    } else if let Some(name) = &args.name {
+        RecoveryTarget::Named(name.clone())
+    } else {
+        RecoveryTarget::Newest
+    })
+}
+
+fn position(text: &str) -> Result<u64, Failure> {
+    let parse = |part: &str| u32::from_str_radix(part, 16).ok().map(u64::from);
+    let parts = text.split_once('/');
+    let lsn = parts.and_then(|(high, low)| Some(parse(high)? << 32 | parse(low)?));
+    lsn.ok_or_else(|| {
+        Failure::usage(
+            "not-a-position",
+            format!("{text:?} is no position in a log"),
+        )
+        .next("write it as PostgreSQL does: 1A/2B3C4D")
+    })
+}
+
+async fn anywhere(session: &Session, store: &ComponentId) -> Result<SiteId, Failure> {
+    let active = session.desk.state.known().ok();
+    let active = active.and_then(|known| known.placement.get(store)?.keys().next().cloned());
+    let nowhere = SiteId::new("nowhere").map_err(|error| Failure::bug("name no site", error))?;
+    // The site that has it now is asked last by testers, so it is asked for by another name here: people look for the
+    // folder where the store is.
+    if let Some(site) = active
+        && let Some(agent) = session.desk.agent(&site)
+        && agent.status().await.is_ok()
+    {
+        return Ok(site);
+    }
+    tester_of(&session.desk, store, &nowhere)
+        .await
+        .map_err(failed)
+}
