@@ -14,7 +14,7 @@ use mainstay_engine::{Approval, Event};
 use mainstay_model::{
     ComponentId, EpochPlan, MoveMode, Phase, RunId, Runbook, Scenario, SiteId, Span,
 };
-use mainstay_planner::{Code, Divergence, Planned, Refusals, Request, Target};
+use mainstay_planner::{Code, Divergence, Past, Planned, Refusals, Request, Target};
 
 use crate::{
     args::Global,
@@ -37,6 +37,8 @@ pub(crate) struct MoveSpec<'a> {
     pub(crate) only: Option<&'a str>,
     pub(crate) accept_loss: Option<Span>,
     pub(crate) discard: Option<&'a str>,
+    /// For a restore: the states that stores go back to.
+    pub(crate) past: Option<&'a BTreeMap<ComponentId, Past>>,
 }
 
 impl<'a> MoveSpec<'a> {
@@ -48,6 +50,7 @@ impl<'a> MoveSpec<'a> {
             only: None,
             accept_loss: None,
             discard: None,
+            past: None,
         }
     }
 }
@@ -76,6 +79,9 @@ impl Session {
     }
 
     fn request(&self, spec: &MoveSpec<'_>) -> Result<Request, Failure> {
+        if let Some(past) = spec.past {
+            return Ok(Request::restore(past.clone()));
+        }
         let to = spec.to.map(|site| self.context.site(site)).transpose()?;
         let only = spec
             .only
@@ -85,6 +91,7 @@ impl Session {
             Which::Switchover | Which::Failback => MoveMode::Switchover,
             Which::Failover => MoveMode::Failover,
             Which::Reprotect => MoveMode::Reprotect,
+            Which::Restore => MoveMode::Restore,
         };
         let target = match (to, only) {
             (Some(to), Some(component)) => Target::Only { component, to },
@@ -307,6 +314,7 @@ fn refused(which: Which, refusals: &Refusals) -> Failure {
         Which::Failover => "the failover",
         Which::Failback => "the failback",
         Which::Reprotect => "the reprotect",
+        Which::Restore => "the restore in place",
     };
     let nothing = refusals
         .list

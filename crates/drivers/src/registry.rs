@@ -37,7 +37,9 @@ pub fn kinds() -> Kinds {
 pub fn drivers(plan: Arc<PlanFile>, site: SiteId, place: Place) -> Drivers {
     let home = Home::new(plan, site, place);
     let files = Arc::new(files::FilesDriver::new(home.clone()));
+    let files_saves: Arc<dyn Saves> = Arc::new(files.saves());
     let sqlite = Arc::new(sqlite::SqliteDriver::new(home.clone()));
+    let sqlite_saves: Arc<dyn Saves> = Arc::new(sqlite.saves());
     let saving = |driver: Arc<dyn Driver>, saves: Arc<dyn Saves>| -> Arc<dyn Driver> {
         Arc::new(Saving::new(&home, driver, saves))
     };
@@ -50,7 +52,7 @@ pub fn drivers(plan: Arc<PlanFile>, site: SiteId, place: Place) -> Drivers {
     Drivers::new()
         .with("dns", Arc::new(DnsDriver::new(&home.plan, home.simple())))
         .with(exec::NAME, Arc::new(exec::ExecDriver::new(home.clone())))
-        .with(files::NAME, saving(files, Arc::new(files::FilesSaves)))
+        .with(files::NAME, saving(files, files_saves))
         .with(
             "haproxy",
             Arc::new(HaproxyDriver::new(&home.plan, home.simple())),
@@ -61,5 +63,5 @@ pub fn drivers(plan: Arc<PlanFile>, site: SiteId, place: Place) -> Drivers {
             process::NAME,
             Arc::new(process::ProcessDriver::new(home.clone())),
         )
-        .with(sqlite::NAME, saving(sqlite, Arc::new(sqlite::SqliteSaves)))
+        .with(sqlite::NAME, saving(sqlite, sqlite_saves))
 }

@@ -58,15 +58,15 @@ pub(crate) fn check(file: &PlanFile, observed: &Observed, moves: &Moves, mode: M
         }
     }
     for site in from.into_iter().filter(|site| !observed.answers(site)) {
-        if mode == MoveMode::Switchover {
-            let flag = match to.first() {
-                Some(to) => format!("mainstay plan failover --to {to}"),
-                None => format!("mainstay agent --site {site}"),
-            };
-            found.refusals.push(silent(site).unless(flag));
-        } else {
+        if mode == MoveMode::Failover {
             found.warnings.push(silent(site));
+            continue;
         }
+        let flag = match to.first().filter(|to| **to != site) {
+            Some(to) => format!("mainstay plan failover --to {to}"),
+            None => format!("mainstay agent --site {site}"),
+        };
+        found.refusals.push(silent(site).unless(flag));
     }
     for (name, store) in &moves.stores {
         ownership(observed, name, store, &mut found);
@@ -142,7 +142,7 @@ fn ownership(observed: &Observed, name: &ComponentId, store: &StoreMove, found: 
             .mark
             .as_ref()
             .filter(|mark| mark.epoch > store.epochs.from);
-        let elsewhere = facts.access == Access::Open && *site == store.to;
+        let elsewhere = facts.access == Access::Open && *site == store.to && store.to != store.from;
         if newer.is_some() || elsewhere {
             let evidence = match newer {
                 Some(mark) => format!(
@@ -168,6 +168,10 @@ fn copies(
     let Some(declared) = file.stores.get(name).filter(|store| !store.disposable) else {
         return;
     };
+    if mode == MoveMode::Restore {
+        // What it goes back to is in a repository; whether it is there shows when it is brought.
+        return;
+    }
     let at_target = facts(observed, name, &store.to);
     let point = at_target.and_then(|facts| facts.recovery.as_ref());
     let copied = point.is_some_and(|point| point.source == store.from);

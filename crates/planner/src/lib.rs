@@ -29,4 +29,4 @@ pub use observed::{
 pub use plan::{Planned, plan};
 pub use proof::{Proof, Race, prove};
 pub use refusal::{Code, Refusal, Refusals};
-pub use request::{Divergence, Request, Target};
+pub use request::{Divergence, Past, Request, Target};

@@ -54,6 +54,7 @@ pub fn plan(
     let draft = match request.mode {
         MoveMode::Switchover | MoveMode::Failover => world.movement(request)?,
         MoveMode::Reprotect => world.reprotect(request)?,
+        MoveMode::Restore => world.restore(request)?,
     };
     world.finish(request, draft)
 }
@@ -129,6 +130,23 @@ impl World<'_> {
         })
     }
 
+    fn restore(&self, request: &Request) -> Result<Draft, Refusals> {
+        let (file, observed) = (self.file, self.observed);
+        let moves = target::restored(file, self.topology, observed, request).map_err(refuse)?;
+        let found = gate::check(file, observed, &moves, request.mode);
+        if !found.refusals.is_empty() {
+            return Err(refuse(found.refusals));
+        }
+        let control = control_site(file, observed, &main_target(file, &moves)?);
+        Ok(Draft {
+            steps: self.build(&moves, request.mode, control).whole_move(),
+            moves,
+            loss: None,
+            warnings: found.warnings,
+            left_behind: None,
+        })
+    }
+
     fn build<'b>(&'b self, moves: &'b Moves, mode: MoveMode, control: SiteId) -> Build<'b> {
         let inputs = (self.file, self.kinds, self.observed);
         Build::new(inputs, self.topology, moves, mode, control)
@@ -164,7 +182,7 @@ impl World<'_> {
             acceptance: request.acceptance.clone().filter(|_| loss.is_some()),
             loss,
             on_failure: match request.mode {
-                MoveMode::Switchover => OnFailure::Retreat,
+                MoveMode::Switchover | MoveMode::Restore => OnFailure::Retreat,
                 MoveMode::Failover | MoveMode::Reprotect => OnFailure::Hold,
             },
             estimate,

@@ -1,7 +1,9 @@
 //! What somebody wants: the mode of the move and the target placement.
 //! Must not know whether it is possible.
 
-use mainstay_model::{Acceptance, ComponentId, MoveMode, SiteId};
+use std::collections::BTreeMap;
+
+use mainstay_model::{Acceptance, ComponentId, MoveMode, RecoveryTarget, RepositoryId, SiteId};
 use serde::{Deserialize, Serialize};
 
 use crate::Placement;
@@ -23,6 +25,17 @@ pub enum Target {
     Home,
     /// Exactly this, for the components that are named.
     Placement(Placement),
+    /// In a restore: these stores as they were, where they are.
+    Past(BTreeMap<ComponentId, Past>),
+}
+
+/// An earlier state of a store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Past {
+    /// The repository that has it.
+    pub from: RepositoryId,
+    /// Which state.
+    pub target: RecoveryTarget,
 }
 
 /// What happens to what only the old site has.
@@ -77,6 +90,12 @@ impl Request {
             acceptance,
             ..Self::new(MoveMode::Failover, Target::To(to))
         }
+    }
+
+    /// Brings stores back to an earlier state, where they are.
+    #[must_use]
+    pub fn restore(stores: BTreeMap<ComponentId, Past>) -> Self {
+        Self::new(MoveMode::Restore, Target::Past(stores))
     }
 
     /// Makes a site a proven copy again.

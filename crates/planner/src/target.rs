@@ -8,7 +8,9 @@ use mainstay_model::{
     Writers,
 };
 
-use crate::{Code, Observed, Placement, Protection, Refusal, Request, Target, topology::Topology};
+use crate::{
+    Code, Observed, Past, Placement, Protection, Refusal, Request, Target, topology::Topology,
+};
 
 /// A store that moves.
 #[derive(Debug, Clone)]
@@ -81,6 +83,8 @@ pub(crate) struct Moves {
     pub(crate) stores: BTreeMap<ComponentId, StoreMove>,
     /// The workloads that move, or whose stores do.
     pub(crate) workloads: BTreeMap<ComponentId, WorkloadMove>,
+    /// For a restore: the state that each of its stores goes back to.
+    pub(crate) past: BTreeMap<ComponentId, Past>,
     /// The routes that change.
     pub(crate) routes: BTreeMap<ComponentId, RouteMove>,
 }
@@ -160,7 +164,7 @@ pub(crate) fn reprotected(
     let (site, only) = match &request.target {
         Target::To(site) => (site, None),
         Target::Only { component, to } => (to, Some(component)),
-        Target::Home | Target::Placement(_) => {
+        Target::Home | Target::Placement(_) | Target::Past(_) => {
             let evidence = "a reprotect names the site that becomes a copy again";
             return Err(vec![Refusal::new(Code::UnknownSite, evidence)]);
         }
@@ -198,6 +202,61 @@ pub(crate) fn reprotected(
     Ok((site.clone(), moves))
 }
 
+/// The stores that go back to an earlier state: each as a change from its site to itself, at a new epoch.
+pub(crate) fn restored(
+    file: &PlanFile,
+    topology: &Topology<'_>,
+    observed: &Observed,
+    request: &Request,
+) -> Result<Moves, Vec<Refusal>> {
+    let mut moves = Moves {
+        before: placement_now(file, observed),
+        ..Moves::default()
+    };
+    let Target::Past(past) = &request.target else {
+        let evidence = "a restore names the stores that go back";
+        return Err(vec![Refusal::new(Code::NothingToMove, evidence)]);
+    };
+    let mut refusals = Vec::new();
+    for (name, past) in past {
+        let owners = moves.before.get(name).into_iter().flat_map(active);
+        let owners: Vec<&SiteId> = owners.collect();
+        let declared = file.stores.get(name);
+        let saved = declared.is_some_and(|store| {
+            let to = |backup: &mainstay_model::Backup| backup.to == past.from;
+            store.backup.iter().any(to)
+        });
+        match (declared, owners.as_slice()) {
+            (None, _) => {
+                let evidence = format!("{name} is no store");
+                refusals.push(Refusal::new(Code::UnknownComponent, evidence));
+            }
+            (Some(_), [site]) if saved => {
+                let movement = StoreMove {
+                    from: (*site).clone(),
+                    to: (*site).clone(),
+                    epochs: epochs(observed, name),
+                };
+                moves.stores.insert(name.clone(), movement);
+                moves.past.insert(name.clone(), past.clone());
+            }
+            (Some(_), [_]) => {
+                let evidence = format!("{name} is not saved to {}", past.from);
+                refusals.push(Refusal::new(Code::NothingToPromote, evidence));
+            }
+            (Some(_), sites) => {
+                let evidence = format!("{name} is active at {} sites", sites.len());
+                refusals.push(Refusal::new(Code::BadPlacement, evidence));
+            }
+        }
+    }
+    if !refusals.is_empty() {
+        return Err(refusals);
+    }
+    workloads(file, topology, observed, request.mode, &mut moves);
+    Ok(moves)
+}
+
 /// Whether the site in service has a proven copy of the owner's already.
 fn is_protected(observed: &Observed, name: &ComponentId, owner: &SiteId, site: &SiteId) -> bool {
     let now = observed.stores.get(name);
@@ -231,6 +290,7 @@ fn wanted(file: &PlanFile, before: &Placement, target: &Target) -> Result<Placem
             .iter()
             .map(|(name, weights)| (name, weights.clone()))
             .collect(),
+        Target::Past(_) => Vec::new(),
     };
     for (name, weights) in wish {
         let Some(now) = before.get(name) else {

@@ -119,7 +119,7 @@ impl Checks {
         self.moves[match mode {
             MoveMode::Switchover => 0,
             MoveMode::Failover => 1,
-            MoveMode::Reprotect => 2,
+            MoveMode::Reprotect | MoveMode::Restore => 2,
         }] += 1;
     }
 }

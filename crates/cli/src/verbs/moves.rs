@@ -134,28 +134,32 @@ async fn carry_out(
     out: &Output,
 ) -> Result<Exit, Failure> {
     let session = Session::open(global, out)?;
-    if !common.dry_run
-        && let Some(left) = session.unfinished()?
-    {
-        carry_on(&session, &left, common, out).await?;
+    shown_and_done(spec, common.yes, common.dry_run, &session, out).await
+}
+
+/// Shows the plan, asks, and carries it out.
+pub(crate) async fn shown_and_done(
+    spec: &MoveSpec<'_>,
+    yes: Yes,
+    dry_run: bool,
+    session: &Session,
+    out: &Output,
+) -> Result<Exit, Failure> {
+    if !dry_run && let Some(left) = session.unfinished()? {
+        carry_on(session, &left, yes, out).await?;
     }
     let planned = session.plan(spec).await?;
     show::planned(&planned, out);
-    if common.dry_run {
+    if dry_run {
         out.value(&planned);
         return Ok(Exit::Done);
     }
-    confirm::ask("Carry this out?", common.yes)?;
+    confirm::ask("Carry this out?", yes)?;
     session.execute(spec, &planned, out).await
 }
 
 /// A run that an earlier process left is ended before another is begun.
-async fn carry_on(
-    session: &Session,
-    left: &RunRow,
-    common: &Common,
-    out: &Output,
-) -> Result<(), Failure> {
+async fn carry_on(session: &Session, left: &RunRow, yes: Yes, out: &Output) -> Result<(), Failure> {
     // Whoever executes it holds the lock; then this is a second mover, which is refused.
     drop(session.lock().await?);
     let run = &left.run;
@@ -163,7 +167,7 @@ async fn carry_on(
         "run {run} was left unfinished ({})",
         progress::word(left.phase)
     ));
-    confirm::ask("Carry on with it first?", common.yes)?;
+    confirm::ask("Carry on with it first?", yes)?;
     match session
         .resume(run, &Output::new(false, out.is_json()))
         .await?

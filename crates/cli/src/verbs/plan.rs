@@ -22,6 +22,9 @@ pub(crate) enum Which {
     Failback,
     /// Making a site a copy again.
     Reprotect,
+    /// Bringing a store back to an earlier state: `mainstay backup restore --in-place`.
+    #[value(skip)]
+    Restore,
 }
 
 /// How the plan is printed.
@@ -69,11 +72,8 @@ impl PlanArgs {
 pub(crate) async fn run(args: &PlanArgs, global: &Global, out: &Output) -> Result<Exit, Failure> {
     let session = Session::open(global, out)?;
     let spec = MoveSpec {
-        which: args.which,
-        to: args.to.as_deref(),
         only: args.only.as_deref(),
-        accept_loss: None,
-        discard: None,
+        ..MoveSpec::new(args.which, args.to.as_deref())
     };
     let planned = session.plan_to_show(&spec).await?;
     match args.format {

@@ -7,7 +7,7 @@ use std::{
 
 use mainstay_control::state::RunRow;
 use mainstay_engine::{Run, RunPhase, StepState, StepView, may_be_skipped};
-use mainstay_model::{Direction, Phase, RunId, Step, StepId};
+use mainstay_model::{Direction, Phase, RunId, Saved, Step, StepId};
 use serde::Serialize;
 
 use crate::{
@@ -80,6 +80,7 @@ fn mode_word(mode: mainstay_model::MoveMode) -> &'static str {
         mainstay_model::MoveMode::Switchover => "switchover",
         mainstay_model::MoveMode::Failover => "failover",
         mainstay_model::MoveMode::Reprotect => "reprotect",
+        mainstay_model::MoveMode::Restore => "restore",
     }
 }
 
@@ -170,6 +171,15 @@ fn draw(session: &Session, run: &Run, name: &RunId, out: &Output) -> Result<(), 
     }
     for (view, step) in run.steps().zip(&run.runbook().steps) {
         if TELLING.contains(&step.phase) {
+            if let Some(saved) = Saved::of(view.output) {
+                let short = saved.point.get(..8).unwrap_or(&saved.point);
+                let (bytes, missing) = (saved.bytes, saved.missing);
+                out.line(format!(
+                    "{}: restore point {short}, {bytes} bytes, {missing} entries missing",
+                    step.title()
+                ));
+                continue;
+            }
             for (name, value) in &view.output.values {
                 let value: String = value.chars().take(WIDEST).collect();
                 out.line(format!("{}: {name}: {value}", step.title()));

@@ -16,6 +16,7 @@ use super::{
     options::FilesAt,
     own::{Ours, demote, initialise, is_unmarked, open_for_writes, seal},
     salvage::{salvage, saved},
+    saves::FilesSaves,
 };
 use crate::shared::{Asker, Home, Replaces, hindered, lasting, owned, refused, unknown};
 
@@ -32,6 +33,11 @@ impl FilesDriver {
             home,
             memory: Arc::default(),
         }
+    }
+
+    /// The half that saves its stores, with the same memory.
+    pub(crate) fn saves(&self) -> FilesSaves {
+        FilesSaves(Arc::clone(&self.memory))
     }
 
     pub(super) fn root(home: &Home, declared: &Declared, site: &SiteId) -> Result<PathBuf, Cause> {

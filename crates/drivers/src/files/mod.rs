@@ -7,6 +7,7 @@ mod kind;
 mod observe;
 mod options;
 mod own;
+mod restore;
 mod salvage;
 mod saves;
 mod state;
@@ -15,4 +16,3 @@ mod tests;
 
 pub(crate) use driver::FilesDriver;
 pub(crate) use kind::{FilesKind, NAME};
-pub(crate) use saves::FilesSaves;

@@ -1,21 +1,23 @@
 //! Saves a tree of files, brings it back, checks it.
 //! Must not know repositories' format.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use mainstay_backup::{Files, Finished, Holds, Label, Progress, Repository, backup};
-use mainstay_driver::Cause;
-use mainstay_model::{Epoch, RecoveryTarget};
+use mainstay_driver::{ActError, Cause};
+use mainstay_model::{Epoch, Output, RecoveryTarget};
 
 use super::{
     driver::FilesDriver,
-    observe::{local, unreadable},
+    observe::{Memory, local, unreadable},
+    own::Ours,
+    restore::put,
 };
-use crate::shared::{About, Brought, Saves, bring, failed, lasting, now};
+use crate::shared::{About, Brought, Saves, Workshop, bring, failed, lasting, now};
 
 /// The half of `files` that saves.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct FilesSaves;
+#[derive(Debug, Clone)]
+pub(crate) struct FilesSaves(pub(super) Arc<Memory>);
 
 impl Saves for FilesSaves {
     fn save(
@@ -53,5 +55,27 @@ impl Saves for FilesSaves {
 
     fn check(&self, _: &About<'_>, _: &Path, _: &dyn Progress) -> Result<Vec<String>, Cause> {
         Ok(Vec::new())
+    }
+
+    fn restore(
+        &self,
+        about: &About<'_>,
+        from: &Repository,
+        target: &RecoveryTarget,
+        progress: &dyn Progress,
+    ) -> Result<Output, ActError> {
+        let root = FilesDriver::root(about.home, about.declared, about.site);
+        let root = root.map_err(ActError::NotDone)?;
+        let workshop = Workshop::of(about);
+        let brought = workshop.bring(about, from, target, progress);
+        let brought = brought.map_err(ActError::NotDone)?;
+        let ours = Ours {
+            root: &root,
+            asker: about.asker(),
+            memory: &self.0,
+        };
+        let output = put(&ours, &workshop.restored(), &brought)?;
+        workshop.clear();
+        Ok(output)
     }
 }

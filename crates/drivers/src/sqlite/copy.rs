@@ -278,7 +278,7 @@ fn install(
 
 /// A log of the replaced database must never be applied to the new one. If there is one, the old database goes
 /// first: a crash in between leaves nothing here, which the next attempt fills.
-fn put_aside_logs(path: &Path) -> io::Result<()> {
+pub(super) fn put_aside_logs(path: &Path) -> io::Result<()> {
     let logs = ["-wal", "-journal", "-shm"].map(|suffix| beside(path, suffix));
     if logs.iter().any(|log| log.exists()) {
         remove_database(path)?;
@@ -290,13 +290,13 @@ fn put_aside_logs(path: &Path) -> io::Result<()> {
 }
 
 /// The temporary file of the one copy that may run.
-fn temporary(path: &Path) -> PathBuf {
+pub(super) fn temporary(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     path.with_file_name(format!(".{name}.mainstay-copy"))
 }
 
 /// Removes a database, then what belongs to it.
-fn remove_database(path: &Path) -> io::Result<()> {
+pub(super) fn remove_database(path: &Path) -> io::Result<()> {
     for file in ["", "-journal", "-wal", "-shm"].map(|suffix| beside(path, suffix)) {
         match fs::remove_file(&file) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),

@@ -13,6 +13,7 @@ use super::{
     options::SqliteAt,
     own::{Ours, demote, initialise, is_unmarked, open_for_writes, seal},
     salvage::{salvage, saved},
+    saves::SqliteSaves,
 };
 use crate::shared::{Asker, Home, Replaces, hindered, lasting, owned, refused, unknown};
 
@@ -29,6 +30,11 @@ impl SqliteDriver {
             home,
             digests: Arc::default(),
         }
+    }
+
+    /// The half that saves its stores, with the same memory.
+    pub(crate) fn saves(&self) -> SqliteSaves {
+        SqliteSaves(Arc::clone(&self.digests))
     }
 
     pub(super) fn path(home: &Home, declared: &Declared, site: &SiteId) -> Result<PathBuf, Cause> {

@@ -11,6 +11,7 @@ mod open;
 mod options;
 mod own;
 mod record;
+mod restore;
 mod salvage;
 mod saves;
 #[cfg(test)]
@@ -18,4 +19,3 @@ mod tests;
 
 pub(crate) use driver::SqliteDriver;
 pub(crate) use kind::{NAME, SqliteKind};
-pub(crate) use saves::SqliteSaves;

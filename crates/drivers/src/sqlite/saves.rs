@@ -4,11 +4,12 @@
 use std::{
     fs::{self, File},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use mainstay_backup::{Finished, Holds, Label, Progress, Repository, Stream, backup};
-use mainstay_driver::Cause;
-use mainstay_model::{Epoch, Position, RecoveryTarget};
+use mainstay_driver::{ActError, Cause};
+use mainstay_model::{Epoch, Output, Position, RecoveryTarget};
 use rusqlite::{
     Connection,
     backup::{Backup, StepResult},
@@ -17,18 +18,20 @@ use rusqlite::{
 use super::{
     digest::digest,
     driver::SqliteDriver,
-    observe::{local, unreadable},
+    observe::{Digests, local, unreadable},
     open::{to_create, to_look},
     options::SqliteOptions,
+    own::Ours,
+    restore::put,
 };
-use crate::shared::{About, Brought, Saves, bring, failed, lasting, now, passing};
+use crate::shared::{About, Brought, Saves, Workshop, bring, failed, lasting, now, passing};
 
 /// Pages that are copied while the database is held; between two lots its writers go on.
 const PAGES: i32 = 1024;
 
 /// The half of `sqlite` that saves.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct SqliteSaves;
+#[derive(Debug, Clone)]
+pub(crate) struct SqliteSaves(pub(super) Arc<Digests>);
 
 impl Saves for SqliteSaves {
     fn save(
@@ -101,6 +104,30 @@ impl Saves for SqliteSaves {
             passed.push(question.clone());
         }
         Ok(passed)
+    }
+
+    fn restore(
+        &self,
+        about: &About<'_>,
+        from: &Repository,
+        target: &RecoveryTarget,
+        progress: &dyn Progress,
+    ) -> Result<Output, ActError> {
+        let path = SqliteDriver::path(about.home, about.declared, about.site);
+        let path = path.map_err(ActError::NotDone)?;
+        let workshop = Workshop::of(about);
+        let brought = workshop.bring(about, from, target, progress);
+        let brought = brought.map_err(ActError::NotDone)?;
+        let state = about.home.state_of("sqlite", &about.declared.name);
+        let ours = Ours {
+            path: &path,
+            lock: &state.join("lock"),
+            asker: about.asker(),
+            digests: &self.0,
+        };
+        let output = put(&ours, &workshop.restored().join(name(about)), &brought)?;
+        workshop.clear();
+        Ok(output)
     }
 }
 

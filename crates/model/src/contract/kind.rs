@@ -90,6 +90,8 @@ pub enum MoveMode {
     Failover,
     /// Make the site that was left a proven copy again.
     Reprotect,
+    /// Stores go back to an earlier state, where they are.
+    Restore,
 }
 
 /// What a kind is told when it contributes steps.

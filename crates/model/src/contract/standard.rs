@@ -211,6 +211,7 @@ fn lower_store(declared: &Declared, phase: Phase, mv: &Move) -> Option<Draft> {
                 COPY,
             )
         }
+        Phase::Promote if mv.mode == MoveMode::Restore => lower_reopen(&here, epochs),
         Phase::Promote => lower_promote(&here, epochs),
         Phase::Salvage => {
             let draft = here.act(
@@ -257,6 +258,17 @@ fn lower_promote(here: &Maker, epochs: EpochPlan) -> Draft {
         Predicate::Untouched(epochs.to),
     ];
     let undo = here.undo(Op::Demote(epochs.retreat), goals);
+    here.fenced(epochs.to, Draft { undo, ..draft })
+}
+
+/// The same where the store stays: it is sealed again at that epoch, and the undo of its first seal opens it.
+fn lower_reopen(here: &Maker, epochs: EpochPlan) -> Draft {
+    let draft = here.act(Op::Promote(epochs.to), Predicate::Open(epochs.to), SHORT);
+    let goals = vec![
+        Predicate::Sealed(epochs.to),
+        Predicate::Untouched(epochs.to),
+    ];
+    let undo = here.undo(Op::Seal(epochs.to), goals);
     here.fenced(epochs.to, Draft { undo, ..draft })
 }
 
@@ -372,7 +384,7 @@ fn lower_workload(declared: &Declared, phase: Phase, mv: &Move) -> Option<Draft>
 /// After a planned move everything fits together; after a forced one, what does not is recorded as lost.
 fn lower_reconcile(here: &Maker, mv: &Move) -> Option<Draft> {
     let skew = match mv.mode {
-        MoveMode::Failover => Skew::Reported,
+        MoveMode::Failover | MoveMode::Restore => Skew::Reported,
         MoveMode::Switchover | MoveMode::Reprotect => Skew::Refused,
     };
     let goal = Predicate::Reconciled(mv.epochs?.to);

@@ -96,7 +96,9 @@ impl<'a> Build<'a> {
         }
         let open = goal(&store.from, Predicate::Open(store.epochs.from));
         let declared = file.stores.get(name);
-        let has_copy = declared.is_some_and(|store| store.copy.is_some() && !store.disposable);
+        let moving = store.from != store.to;
+        let has_copy =
+            declared.is_some_and(|store| moving && store.copy.is_some() && !store.disposable);
         let copies = has_copy.then(|| Predicate::Copies {
             of: store.from.clone(),
             within: Span::MAX,

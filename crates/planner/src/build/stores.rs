@@ -10,7 +10,8 @@ use mainstay_model::{
 
 use super::context::{Build, goal_at};
 use crate::{
-    graph::{NodeId, Place, nothing},
+    Past,
+    graph::{Layer, NodeId, Place, nothing},
     target::StoreMove,
     topology,
 };
@@ -154,7 +155,9 @@ impl<'a> Build<'a> {
         if declared.disposable {
             return None;
         }
-        let drafts = if self.forced() {
+        let drafts = if let Some(past) = self.moves.past.get(name) {
+            return self.go_back(name, store, past, shut, after);
+        } else if self.forced() {
             self.restore(name, store).into_iter().collect()
         } else {
             let mut mv = self.movement(name, &store.to);
@@ -191,6 +194,61 @@ impl<'a> Build<'a> {
             estimate: Span::from_secs(60),
             ..nothing(&store.to)
         })
+    }
+
+    /// What there is now is saved, so that nothing is destroyed and the way back stays open; then the earlier state
+    /// takes its place.
+    fn go_back(
+        &mut self,
+        name: &ComponentId,
+        store: &StoreMove,
+        past: &Past,
+        shut: Option<NodeId>,
+        after: NodeId,
+    ) -> Option<NodeId> {
+        let driver = self.file.stores.get(name)?.declared.kind.clone();
+        let action = |op: Op| Action {
+            driver: driver.clone(),
+            subject: Subject::Component(name.clone()),
+            site: store.to.clone(),
+            op,
+        };
+        let act = |op: Op, undo: Undo| Draft {
+            body: Body::Act(action(op)),
+            undo,
+            fence: Some(Fence {
+                store: name.clone(),
+                epoch: store.epochs.from,
+            }),
+            timeout: Some(Span::from_secs(4 * 3600)),
+            estimate: Span::from_secs(5),
+            ..nothing(&store.to)
+        };
+        let save = Op::Backup {
+            to: past.from.clone(),
+        };
+        let place = Place::of(Phase::Salvage, name).in_layer(Layer::of(Phase::CatchUp));
+        let saved = self
+            .graph
+            .chain(&place, vec![act(save, Undo::Nothing)], &[after])?;
+        let back = Op::Restore {
+            from: past.from.clone(),
+            target: past.target.clone(),
+        };
+        // What was saved just before is the newest.
+        let undo = Undo::Act {
+            action: action(Op::Restore {
+                from: past.from.clone(),
+                target: RecoveryTarget::Newest,
+            }),
+            goals: Vec::new(),
+        };
+        let place = Place::of(Phase::CatchUp, name);
+        let node = self.graph.chain(&place, vec![act(back, undo)], &[saved])?;
+        if let Some(shut) = shut {
+            self.graph.nodes[node.0 as usize].inputs.push(shut.output());
+        }
+        Some(node)
     }
 
     fn promote(&mut self, cluster: &Cluster<'a>) {

@@ -38,8 +38,9 @@ impl Build<'_> {
     fn has_phase(&self, phase: Phase) -> bool {
         let reprotect = self.mode == MoveMode::Reprotect;
         match phase {
+            Phase::Salvage if self.mode == MoveMode::Restore => true,
             Phase::Salvage | Phase::Rebuild | Phase::Protect => reprotect,
-            Phase::Seal => self.mode == MoveMode::Switchover,
+            Phase::Seal => matches!(self.mode, MoveMode::Switchover | MoveMode::Restore),
             Phase::Fence => self.mode == MoveMode::Failover,
             _ => !reprotect,
         }

@@ -161,7 +161,7 @@ fn together<'a>(
     file: &'a PlanFile,
 ) -> BTreeMap<&'a ComponentId, BTreeSet<&'a ComponentId>> {
     let mut together: BTreeMap<&ComponentId, BTreeSet<&ComponentId>> = BTreeMap::new();
-    if runbook.mode != MoveMode::Switchover {
+    if !matches!(runbook.mode, MoveMode::Switchover | MoveMode::Restore) {
         return together;
     }
     let copied = |name: &&ComponentId| file.stores.get(*name).is_none_or(|store| !store.disposable);

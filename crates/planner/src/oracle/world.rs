@@ -292,7 +292,7 @@ impl<'a> Cast<'a> {
 
     /// Nobody works on a store when it is sealed for a planned move (I10).
     fn sealing(&self, state: &State<'a>, step: &Step, name: &ComponentId) -> Result<(), Broken> {
-        let planned = self.runbook.mode == MoveMode::Switchover;
+        let planned = matches!(self.runbook.mode, MoveMode::Switchover | MoveMode::Restore);
         if !planned || !matches!(step.body, Body::Act(_)) || !self.is_required(step.id) {
             return Ok(());
         }

@@ -142,6 +142,7 @@ pub(crate) fn undo_acts<'a>(step: &'a Step, file: &PlanFile) -> Option<Act<'a>> 
     match &action.op {
         Op::Unseal(epoch) | Op::Promote(epoch) => Some(Act::Enable(name, &action.site, *epoch)),
         Op::Demote(epoch) => Some(Act::Shut(name, &action.site, Shut::Below(*epoch))),
+        Op::Seal(epoch) => Some(Act::Shut(name, &action.site, Shut::UpTo(*epoch))),
         Op::Route { weights, epoch } => Some(Act::Route(name, weights, *epoch)),
         Op::Start | Op::Release => Some(Act::Work(name, &action.site)),
         Op::Stop | Op::Hold => Some(Act::Rest(name, &action.site)),

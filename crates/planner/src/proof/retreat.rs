@@ -7,7 +7,7 @@ use mainstay_model::{
 };
 
 use super::{
-    Act, Race, Shut, acts,
+    Act, Race, acts,
     meaning::{StoreActs, WorkloadActs},
     prove::Case,
     stores::initial,
@@ -58,7 +58,7 @@ fn has_undo(case: &Case<'_>, step: &Step) -> Result<(), Race> {
                     || !matches!(step.body, mainstay_model::Body::Act(_))
             }
             (Act::Enable(_, site, epoch), undo) => {
-                matches!(undo, Some(Act::Shut(_, at, Shut::Below(below))) if at == site && below > epoch)
+                matches!(undo, Some(Act::Shut(_, at, shut)) if at == site && shut.covers(*epoch))
             }
             (Act::Rest(name, site), undo) => {
                 let was = initial(case, name).contains(site);

@@ -17,14 +17,19 @@ pub(crate) fn check(case: &Case<'_>) -> Result<(), Race> {
         if declared.is_none_or(|store| store.writers != Writers::Many) {
             one_writer(case, name, acts)?;
         }
-        if case.runbook.mode == MoveMode::Switchover {
+        if planned(case) {
             quiesced(case, name, acts)?;
         }
     }
-    if case.runbook.mode == MoveMode::Switchover {
+    if planned(case) {
         groups(case)?;
     }
     Ok(())
+}
+
+/// Whether nothing may be lost that was not given up by name.
+fn planned(case: &Case<'_>) -> bool {
+    matches!(case.runbook.mode, MoveMode::Switchover | MoveMode::Restore)
 }
 
 /// The sites where a component is active before the run.

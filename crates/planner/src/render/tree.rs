@@ -59,6 +59,7 @@ fn heading(planned: &Planned) -> String {
         MoveMode::Switchover => "switchover",
         MoveMode::Failover => "failover",
         MoveMode::Reprotect => "reprotect",
+        MoveMode::Restore => "restore",
     };
     let left = runbook.leaves.iter().map(SiteId::as_str);
     let left: Vec<&str> = left.collect();

@@ -12,4 +12,5 @@ mod figures;
 mod moves;
 mod oracle;
 mod refusals;
+mod restore;
 mod special;

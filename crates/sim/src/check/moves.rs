@@ -39,7 +39,8 @@ impl World {
         match runbook.mode {
             MoveMode::Switchover => self.check_equal(store, site, &runbook),
             MoveMode::Failover => self.forget_lost(store, site),
-            MoveMode::Reprotect => {}
+            // The simulator asks for no restore in place.
+            MoveMode::Reprotect | MoveMode::Restore => {}
         }
     }
 

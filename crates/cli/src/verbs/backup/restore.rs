@@ -1,19 +1,26 @@
-//! `mainstay backup restore`: brings a store, or a part of it, back into a folder.
+//! `mainstay backup restore`: brings a store, or a part of it, back into a folder, or back in place.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use clap::Args;
-use mainstay_control::backups::{BackupsError, follow, tester_of};
+use mainstay_backup::retention;
+use mainstay_control::backups::{BackupsError, Point, follow, tester_of};
 use mainstay_model::{
     Action, Backup, ComponentId, Op, Position, RecoveryTarget, RepositoryId, Saved, SiteId, Subject,
 };
+use mainstay_planner::Past;
 use serde::Serialize;
 
-use super::shared::{Shown, bytes, failed, moment, repositories, short, stores};
+use super::shared::{Shown, bytes, failed, moment, repositories, short, stores, vault};
 use crate::{
+    args::Yes,
     error::{Exit, Failure},
     output::{Output, Tone},
-    session::Session,
+    session::{MoveSpec, Session},
+    verbs::{moves, plan::Which},
 };
 
 #[derive(Debug, Args)]
@@ -22,8 +29,17 @@ pub(super) struct RestoreArgs {
     #[arg(value_name = "STORE")]
     store: String,
     /// Into which folder. It is made if it is not there, and must be empty; a restore that was cut short carries on.
-    #[arg(long, value_name = "FOLDER")]
-    to: PathBuf,
+    #[arg(long, value_name = "FOLDER", required_unless_present = "in_place")]
+    to: Option<PathBuf>,
+    /// Put the whole store back where it is: its users are stopped, what it has now is saved, the earlier state takes its
+    /// place, its users are started again. Whatever fails before the end brings back what there was.
+    #[arg(long, conflicts_with_all = ["to", "path", "site"])]
+    in_place: bool,
+    /// With `--in-place`: show the plan and change nothing.
+    #[arg(long, requires = "in_place")]
+    dry_run: bool,
+    #[command(flatten)]
+    yes: Yes,
     /// As it was at this time: `2026-11-26T10:04:30Z`, `"2026-11-26 10:04:30"`, `10:04:30` or `"5m ago"`.
     #[arg(long, value_name = "TIME", group = "target")]
     at: Option<String>,
@@ -67,8 +83,13 @@ pub(super) async fn run(
     };
     let from = repository(args, session, &store)?;
     let target = target(args)?;
+    let Some(folder) = &args.to else {
+        let target = settled(session, &store, &from, target).await?;
+        let past = [(store, Past { from, target })].into();
+        return in_place(&past, args, session, out).await;
+    };
     let folder =
-        std::path::absolute(&args.to).map_err(|error| Failure::usage("restore-target", error))?;
+        std::path::absolute(folder).map_err(|error| Failure::usage("restore-target", error))?;
     let site = match &args.site {
         Some(name) => session.context().site(name)?,
         None => anywhere(session, &store).await?,
@@ -113,6 +134,52 @@ pub(super) async fn run(
         restored,
     });
     Ok(exit)
+}
+
+/// The restore point that is meant, by its name: what is saved right before a restore in place is newer than the newest.
+async fn settled(
+    session: &Session,
+    store: &ComponentId,
+    from: &RepositoryId,
+    target: RecoveryTarget,
+) -> Result<RecoveryTarget, Failure> {
+    if target != RecoveryTarget::Newest {
+        return Ok(target);
+    }
+    let vault = vault(session, from).await?;
+    let points = vault.points(&session.desk).await.map_err(failed)?;
+    let complete = |point: &&Point| {
+        point.store == *store && !point.log && point.whole == retention::Whole::Complete
+    };
+    let newest = points.iter().rev().find(complete);
+    newest
+        .map(|point| RecoveryTarget::Point(point.id.clone()))
+        .ok_or_else(|| {
+            let what = format!("{from} has no complete restore point of {store}");
+            Failure::new("no-restore-point", what)
+                .next("`mainstay backup list` shows what there is")
+        })
+}
+
+/// As a run of its own, computed and proven like any other.
+async fn in_place(
+    past: &BTreeMap<ComponentId, Past>,
+    args: &RestoreArgs,
+    session: &Session,
+    out: &Output,
+) -> Result<Exit, Failure> {
+    for (store, past) in past {
+        let (target, from) = (&past.target, &past.from);
+        out.line(format!("{store} goes back to {target}, from {from}"));
+        out.line(format!(
+            "what was written to it since is saved to {from} first, and is in the store no more"
+        ));
+    }
+    let spec = MoveSpec {
+        past: Some(past),
+        ..MoveSpec::new(Which::Restore, None)
+    };
+    moves::shown_and_done(&spec, args.yes, args.dry_run, session, out).await
 }
 
 fn print(store: &ComponentId, restored: &Saved, folder: &Path, out: &Output) {

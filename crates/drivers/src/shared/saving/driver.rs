@@ -10,7 +10,7 @@ use mainstay_driver::{ActError, Cause, Driver, Handle, Order, Progress};
 use mainstay_model::{Op, Output, RecoveryTarget, RepositoryId, Sample, Saved, Scope};
 
 use super::{
-    super::{Home, lasting, passing, refused},
+    super::{Home, hindered, lasting, passing, refused, write_durably},
     extract::Brought,
     jobs::{Jobs, Tracker},
     saves::{About, Saves, failed},
@@ -73,7 +73,7 @@ impl Driver for Saving {
                 let what = "nobody lived to see its end; no half of it counts";
                 Err(ActError::NotDone(passing("job-gone", what)))
             }
-            Op::Restore { .. } => Err(ActError::not_recalled(order)),
+            Op::Restore { .. } => self.work.restored(order).map(Progress::Done),
             _ => self.inner.recall(order).await,
         }
     }
@@ -125,7 +125,9 @@ impl Work {
                 tracker.phase("restoring");
                 let repository = self.open(from, IfMissing::Refuse);
                 let repository = repository.map_err(ActError::NotDone)?;
-                return self.saves.restore(&about, &repository, target, tracker);
+                let output = self.saves.restore(&about, &repository, target, tracker)?;
+                self.remember(order, &output)?;
+                return Ok(output);
             }
             other => {
                 return Err(refused(
@@ -135,6 +137,36 @@ impl Work {
             }
         };
         done.map(Output::from).map_err(ActError::NotDone)
+    }
+
+    /// Where the last restore in place of a store is remembered.
+    fn memory(&self, order: &Order) -> Option<PathBuf> {
+        let store = order.action.subject.component()?;
+        Some(self.home.state_of("restored", store).join("last.json"))
+    }
+
+    fn remember(&self, order: &Order, output: &Output) -> Result<(), ActError> {
+        let Some(path) = self.memory(order) else {
+            return Ok(());
+        };
+        let written = serde_json::to_vec(&(order.id.to_string(), output))
+            .map_err(std::io::Error::from)
+            .and_then(|bytes| write_durably(&path, &bytes));
+        written.map_err(|error| {
+            let what = format!("remember the restore: {error}");
+            ActError::Unknown(passing("restore-failed", what))
+        })
+    }
+
+    /// What became of a restore whose agent died. One that was not remembered is made again: the store is still closed,
+    /// and the same state comes out of it.
+    fn restored(&self, order: &Order) -> Result<Output, ActError> {
+        let read = self.memory(order).and_then(|path| fs::read(path).ok());
+        let known = read.and_then(|bytes| serde_json::from_slice::<(String, Output)>(&bytes).ok());
+        match known {
+            Some((id, output)) if id == order.id.to_string() => Ok(output),
+            _ => Err(hindered("restore-unfinished", "it was not finished")),
+        }
     }
 
     fn open(&self, name: &RepositoryId, missing: IfMissing) -> Result<Repository, Cause> {

@@ -11,7 +11,7 @@ use mainstay_backup::{
     restore,
 };
 use mainstay_driver::Cause;
-use mainstay_model::{Epoch, Position, RecoveryTarget, Timestamp};
+use mainstay_model::{Epoch, Position, RecoveryTarget, SiteId, Timestamp};
 
 use super::{
     super::{lasting, passing, write_durably},
@@ -25,6 +25,8 @@ pub(crate) struct Brought {
     pub(crate) point: Id,
     /// The hash over everything in that restore point.
     pub(crate) tree: Id,
+    /// The site that it was read from.
+    pub(crate) site: SiteId,
     /// The moment that is there now: every write acknowledged before it, by the clock of the source.
     pub(crate) reached: Timestamp,
     /// The store's epoch then.
@@ -121,6 +123,7 @@ pub(crate) fn bring(
     Ok(Brought {
         point: point.id,
         tree: point.snapshot.tree,
+        site: point.label.site.clone(),
         reached: point.label.taken,
         epoch: point.label.epoch,
         position: point.label.position,
@@ -196,5 +199,59 @@ impl Begun {
 
     fn done(&self) -> io::Result<()> {
         fs::remove_file(&self.note)
+    }
+}
+
+/// A folder of the agent's own in which a store is put together before it takes its place.
+pub(crate) struct Workshop {
+    folder: PathBuf,
+}
+
+impl Workshop {
+    /// The workshop of one store. What an earlier attempt left in it is carried on with.
+    pub(crate) fn of(about: &About<'_>) -> Self {
+        Self {
+            folder: about.home.state_of("restoring", &about.declared.name),
+        }
+    }
+
+    /// Where the state is brought to.
+    pub(crate) fn restored(&self) -> PathBuf {
+        self.folder.join("restored")
+    }
+
+    /// Brings the state that `target` names; all of it, or nothing that counts.
+    pub(crate) fn bring(
+        &self,
+        about: &About<'_>,
+        from: &Repository,
+        target: &RecoveryTarget,
+        progress: &dyn Progress,
+    ) -> Result<Brought, Cause> {
+        let first = bring(about, from, target, None, &self.restored(), progress);
+        let brought = match first {
+            // Another state was brought there and never put in place.
+            Err(cause) if cause.code == "restore-target" => {
+                self.clear();
+                bring(about, from, target, None, &self.restored(), progress)?
+            }
+            other => other?,
+        };
+        match brought.missing.first() {
+            None => Ok(brought),
+            Some(first) => {
+                let (count, path) = (brought.missing.len(), first.path.display());
+                let what = format!(
+                    "{count} entries did not come back; the first is {path}: {}",
+                    first.why
+                );
+                Err(lasting("restore-incomplete", what))
+            }
+        }
+    }
+
+    /// Takes away what is in it.
+    pub(crate) fn clear(&self) {
+        let _ = fs::remove_dir_all(&self.folder);
     }
 }

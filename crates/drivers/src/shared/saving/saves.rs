@@ -10,7 +10,7 @@ use mainstay_driver::{ActError, Cause, Order, Retry};
 use mainstay_model::{Declared, Epoch, Output, Position, RecoveryTarget, SiteId, Timestamp};
 
 use super::{
-    super::{Home, refused},
+    super::{Asker, Home, refused},
     extract::Brought,
 };
 
@@ -78,6 +78,15 @@ pub(crate) struct About<'a> {
 }
 
 impl About<'_> {
+    /// In whose name a mark is changed.
+    pub(crate) fn asker(&self) -> Asker<'_> {
+        Asker {
+            site: self.site,
+            run: &self.order.id.run,
+            fence: self.order.fence.as_ref().map(|fence| fence.epoch),
+        }
+    }
+
     /// The label of what is saved. `taken` is read before the first byte is.
     pub(crate) fn label(
         &self,
