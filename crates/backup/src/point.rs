@@ -188,8 +188,8 @@ mod tests {
             kept.map(|(_, tag)| (*tag).to_owned()).collect::<Vec<_>>()
         };
         assert!(Label::read(&tags(whole.len())).is_some());
-        for without in 0..whole.len() {
-            assert_eq!(Label::read(&tags(without)), None, "{}", whole[without]);
+        for (without, tag) in whole.iter().enumerate() {
+            assert_eq!(Label::read(&tags(without)), None, "{tag}");
         }
     }
 }

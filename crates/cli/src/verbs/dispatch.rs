@@ -26,7 +26,7 @@ pub(crate) async fn run(cli: Cli, out: &Output) -> Result<Exit, Failure> {
         Verb::Run(args) => runs::run(&args, global, out).await,
         Verb::Serve(args) => serve::run(&args, global, out).await,
         Verb::Agent(args) => agent::run(&args, global, out).await,
-        Verb::Backup(args) => backup::run(args, global, out).await,
+        Verb::Backup(args) => backup::carry_out(args, global, out).await,
         Verb::Receipts(args) => receipts::run(&args, global, out),
         Verb::Explain(args) => explain::run(&args, out),
         Verb::Completions(args) => Ok(completions::run(&args, out)),
