@@ -9,8 +9,8 @@ use mainstay_model::{
 };
 use serde::Deserialize;
 
-use super::options::FilesAt;
-use crate::shared::{empty_schema, schema_of};
+use super::options::{FilesAt, FilesOptions};
+use crate::shared::schema_of;
 
 /// The kind's name in plan files.
 pub(crate) const NAME: &str = "files";
@@ -31,12 +31,21 @@ impl Kind for FilesKind {
     fn schema(&self, _: Class) -> KindSchema {
         KindSchema {
             at: schema_of::<FilesAt>(),
-            options: empty_schema(),
+            options: schema_of::<FilesOptions>(),
         }
     }
 
     fn check(&self, declared: &Declared) -> Vec<Complaint> {
         let (mut found, mut seen) = (Vec::new(), Vec::<(PathBuf, String)>::new());
+        if let Ok(options) = FilesOptions::of(declared)
+            && let Err(error) = options.patterns()
+        {
+            found.push(Complaint {
+                path: vec!["exclude".to_owned()],
+                what: error.to_string(),
+                help: Some("write patterns as in a .gitignore: \"*.tmp\", \"/cache/\"".to_owned()),
+            });
+        }
         for (site, value) in &declared.at {
             let Ok(at) = FilesAt::deserialize(value) else {
                 continue;

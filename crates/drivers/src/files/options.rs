@@ -3,8 +3,12 @@
 
 use std::path::PathBuf;
 
+use mainstay_backup::{BackupError, Patterns, Selection};
+use mainstay_model::Declared;
 use schemars::JsonSchema;
 use serde::Deserialize;
+
+use super::state::FOLDER;
 
 /// A directory tree at one site. Give `url` or `path`.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -16,6 +20,41 @@ pub(crate) struct FilesAt {
     /// The folder as a path.
     #[serde(default)]
     pub(crate) path: Option<String>,
+}
+
+/// Options of the store as a whole.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct FilesOptions {
+    /// Only what these patterns say is saved, as in a `.gitignore`; without any, everything.
+    pub(crate) include: Vec<String>,
+    /// What these patterns say is not saved.
+    pub(crate) exclude: Vec<String>,
+}
+
+impl FilesOptions {
+    /// Reads the options of a declared component; they were checked against the schema.
+    pub(crate) fn of(declared: &Declared) -> Result<Self, serde_json::Error> {
+        match &declared.options {
+            serde_json::Value::Null => Ok(Self::default()),
+            options => Self::deserialize(options),
+        }
+    }
+
+    /// Whether something is left out on purpose.
+    pub(crate) fn is_partial(&self) -> bool {
+        !self.include.is_empty() || !self.exclude.is_empty()
+    }
+
+    /// What is saved. Mainstay's own folder in the tree is no part of the data.
+    pub(crate) fn patterns(&self) -> Result<Patterns, BackupError> {
+        let mut exclude = vec![format!("/{FOLDER}")];
+        exclude.extend(self.exclude.iter().cloned());
+        Patterns::new(Selection {
+            include: self.include.clone(),
+            exclude,
+        })
+    }
 }
 
 impl FilesAt {

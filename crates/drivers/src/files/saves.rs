@@ -3,17 +3,18 @@
 
 use std::{path::Path, sync::Arc};
 
-use mainstay_backup::{Files, Finished, Holds, Label, Progress, Repository, backup};
+use mainstay_backup::{Files, Finished, Holds, Label, Progress, Repository, Selected, backup};
 use mainstay_driver::{ActError, Cause};
 use mainstay_model::{Epoch, Output, RecoveryTarget};
 
 use super::{
     driver::FilesDriver,
     observe::{Memory, local, unreadable},
+    options::FilesOptions,
     own::Ours,
     restore::put,
 };
-use crate::shared::{About, Brought, Saves, Workshop, bring, failed, lasting, now};
+use crate::shared::{About, Brought, Saves, Workshop, bring, failed, lasting, now, refused};
 
 /// The half of `files` that saves.
 #[derive(Debug, Clone)]
@@ -36,7 +37,11 @@ impl Saves for FilesSaves {
         }
         let epoch = marked.map_or(Epoch(0), |marked| marked.mark.epoch);
         let label = about.label(epoch, taken, None, Holds::Store);
+        let options = FilesOptions::of(about.declared);
+        let options = options.map_err(|error| lasting("options-invalid", error.to_string()))?;
+        let patterns = options.patterns().map_err(|error| failed(&error))?;
         let files = Files::new(&root).map_err(|error| unreadable(&root, &error))?;
+        let files = Selected::new(files, patterns);
         let finished = backup(into, &files, &about.options(&label), progress);
         Ok((label, finished.map_err(|error| failed(&error))?))
     }
@@ -66,6 +71,10 @@ impl Saves for FilesSaves {
     ) -> Result<Output, ActError> {
         let root = FilesDriver::root(about.home, about.declared, about.site);
         let root = root.map_err(ActError::NotDone)?;
+        if FilesOptions::of(about.declared).is_ok_and(|options| options.is_partial()) {
+            let what = "only a part of it is saved (`include`, `exclude`): restore into a folder";
+            return Err(refused("restore-partial", what));
+        }
         let workshop = Workshop::of(about);
         let brought = workshop.bring(about, from, target, progress);
         let brought = brought.map_err(ActError::NotDone)?;

@@ -271,6 +271,7 @@ fn brought(way: &Way, note: &Note) -> Brought {
     Brought {
         point: way.base.point.id,
         tree: way.base.point.snapshot.tree,
+        site: way.base.point.label.site.clone(),
         reached: note.reached,
         epoch: note.epoch,
         position: Some(Position::Lsn(note.lsn)),
