@@ -233,8 +233,9 @@ fn an_index_that_promises_too_much_is_found_out() {
             2 => entry.length = u32::MAX,
             _ => entry.offset = u32::MAX,
         }
-        let mut lying = Index::default();
+        let mut lying = crate::index::Gathered::default();
         lying.add(changed[0].0, changed[0].1.iter().copied());
+        let lying = lying.index();
         let read = repository.blob(&lying, BlobKind::Data, ids[0]);
         let known = matches!(
             read,

@@ -1,7 +1,7 @@
 //! Which pack holds which blob. Source: restic's design document, "Indexing".
 //! Must not know what blobs are for.
 
-use std::{borrow::Cow, collections::HashMap};
+use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
@@ -33,16 +33,70 @@ impl Place {
     }
 }
 
+/// One blob: 48 bytes, whatever the number of them. A hash table would take twice as many, and three times while it
+/// grows.
+#[derive(Debug, Clone, Copy)]
+struct Item {
+    id: Id,
+    place: Place,
+}
+
+/// Blobs by the first bits of their ids, each part sorted: ids are hashes, so the parts are equally long, and what
+/// looking for one costs hardly grows.
+#[derive(Debug)]
+struct Blobs(Box<[Vec<Item>]>);
+
+/// So many bits tell the part.
+const PART_BITS: u32 = 12;
+
+fn part(id: &Id) -> usize {
+    let first = u16::from_be_bytes([id.0[0], id.0[1]]);
+    usize::from(first >> (u16::BITS - PART_BITS))
+}
+
+impl Default for Blobs {
+    fn default() -> Self {
+        Self(vec![Vec::new(); 1 << PART_BITS].into())
+    }
+}
+
+impl Blobs {
+    fn find(&self, id: &Id) -> Option<&Item> {
+        let part = self.0.get(part(id))?;
+        let at = part.binary_search_by(|item| item.id.cmp(id)).ok()?;
+        part.get(at)
+    }
+
+    fn push(&mut self, item: Item) {
+        if let Some(part) = self.0.get_mut(part(&item.id)) {
+            part.push(item);
+        }
+    }
+
+    /// Sorts each part; of several places of one blob the first stays.
+    fn settle(&mut self) {
+        for part in &mut self.0 {
+            part.sort_by_key(|item| item.id);
+            part.dedup_by(|later, first| later.id == first.id);
+            part.shrink_to_fit();
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.0.iter().map(Vec::len).sum()
+    }
+}
+
 /// All blobs of a repository, in memory.
 #[derive(Debug, Default)]
 pub struct Index {
     packs: Vec<Id>,
-    data: HashMap<Id, Place>,
-    trees: HashMap<Id, Place>,
+    data: Blobs,
+    trees: Blobs,
 }
 
 impl Index {
-    fn of(&self, kind: BlobKind) -> &HashMap<Id, Place> {
+    fn of(&self, kind: BlobKind) -> &Blobs {
         match kind {
             BlobKind::Data => &self.data,
             BlobKind::Tree => &self.trees,
@@ -51,13 +105,13 @@ impl Index {
 
     /// Where a blob is.
     pub(crate) fn find(&self, kind: BlobKind, id: &Id) -> Option<Place> {
-        self.of(kind).get(id).copied()
+        self.of(kind).find(id).map(|item| item.place)
     }
 
     /// Whether a blob is in some pack.
     #[must_use]
     pub fn has(&self, kind: BlobKind, id: &Id) -> bool {
-        self.of(kind).contains_key(id)
+        self.of(kind).find(id).is_some()
     }
 
     /// How many blobs there are.
@@ -77,11 +131,18 @@ impl Index {
     pub fn packs(&self) -> usize {
         self.packs.len()
     }
+}
 
+/// An index while packs are added to it.
+#[derive(Debug, Default)]
+pub(crate) struct Gathered(Index);
+
+impl Gathered {
     /// Adds a pack. A blob that another pack holds too stays where it was.
     pub(crate) fn add(&mut self, pack: Id, entries: impl Iterator<Item = Entry>) {
-        let number = u32::try_from(self.packs.len()).unwrap_or(u32::MAX);
-        self.packs.push(pack);
+        let Index { packs, data, trees } = &mut self.0;
+        let number = u32::try_from(packs.len()).unwrap_or(u32::MAX);
+        packs.push(pack);
         for entry in entries {
             let place = Place {
                 pack: number,
@@ -90,11 +151,20 @@ impl Index {
                 raw: entry.raw,
             };
             let blobs = match entry.kind {
-                BlobKind::Data => &mut self.data,
-                BlobKind::Tree => &mut self.trees,
+                BlobKind::Data => &mut *data,
+                BlobKind::Tree => &mut *trees,
             };
-            blobs.entry(entry.id).or_insert(place);
+            let id = entry.id;
+            blobs.push(Item { id, place });
         }
+    }
+
+    /// All of it, ready to be looked into.
+    pub(crate) fn index(self) -> Index {
+        let mut index = self.0;
+        index.data.settle();
+        index.trees.settle();
+        index
     }
 }
 
@@ -204,10 +274,11 @@ mod tests {
         ];
         let json = write(&packs, &[Id([3; 32])]).unwrap();
         assert_eq!(parse(&json).unwrap(), packs);
-        let mut index = Index::default();
+        let mut gathered = Gathered::default();
         for (pack, entries) in packs {
-            index.add(pack, entries.into_iter());
+            gathered.add(pack, entries.into_iter());
         }
+        let index = gathered.index();
         let place = index.find(BlobKind::Data, &Id([7; 32])).unwrap();
         assert_eq!(
             (index.pack(place.pack), place.plain_length()),
@@ -221,5 +292,29 @@ mod tests {
         assert_eq!((index.blobs(), index.packs()), (3, 2));
         assert!(parse(br#"{"packs":null}"#).unwrap().is_empty());
         assert!(parse(br#"{"packs":[{"id":"xyz"}]}"#).is_err());
+    }
+
+    #[test]
+    fn every_blob_of_many_is_found_and_no_other() {
+        let id = |number: u32| Id::of(&number.to_le_bytes());
+        let mut gathered = Gathered::default();
+        for pack in 0..20 {
+            let entry = |number| Entry {
+                kind: BlobKind::Data,
+                id: id(pack * 1000 + number),
+                offset: number,
+                length: 40,
+                raw: pack,
+            };
+            gathered.add(id(1 << 30 | pack), (0..1000).map(entry));
+        }
+        let index = gathered.index();
+        assert_eq!((index.blobs(), index.packs()), (20_000, 20));
+        for number in 0..20_000 {
+            let place = index.find(BlobKind::Data, &id(number)).unwrap();
+            assert_eq!((place.pack, place.offset), (number / 1000, number % 1000));
+            assert!(!index.has(BlobKind::Tree, &id(number)));
+        }
+        assert!((20_000..40_000).all(|number| !index.has(BlobKind::Data, &id(number))));
     }
 }

@@ -10,7 +10,7 @@ use mainstay_storage::{Part, StorageError};
 use crate::{
     BackupError, BlobKind, FileKind, Id, Index, Lock, Progress, Repository, Sharing, Stored,
     check::read_tree,
-    index::{Listed, Place},
+    index::{Gathered, Listed, Place},
     pack::{Entry, TARGET, tail_length},
     repository::Unseal,
     saver::{Saver, Stopped, with_saver},
@@ -141,12 +141,13 @@ fn survey(repository: &Repository) -> Result<Survey, BackupError> {
             packs.entry(pack).or_default().extend(entries);
         }
     }
-    let mut index = Index::default();
+    let mut gathered = Gathered::default();
     for (id, entries) in &mut packs {
         entries.sort_unstable_by_key(|entry| (entry.offset, entry.id));
         entries.dedup();
-        index.add(*id, entries.iter().copied());
+        gathered.add(*id, entries.iter().copied());
     }
+    let index = gathered.index();
     let trees = snapshots
         .iter()
         .map(|(_, snapshot)| snapshot.tree)

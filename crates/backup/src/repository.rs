@@ -11,7 +11,7 @@ use crate::{
     codec::{decode, encode},
     config::Config,
     crypto::{Key, OVERHEAD},
-    index::{self, Place},
+    index::{self, Gathered, Place},
     key::{self, KeyFile},
     layout,
     pack::BlobKind,
@@ -317,13 +317,13 @@ impl Repository {
 
     /// Reads every index.
     pub fn index(&self) -> Result<Index, BackupError> {
-        let mut index = Index::default();
+        let mut gathered = Gathered::default();
         for (id, _) in self.list(FileKind::Index)? {
             for (pack, entries) in self.index_file(id)? {
-                index.add(pack, entries.into_iter());
+                gathered.add(pack, entries.into_iter());
             }
         }
-        Ok(index)
+        Ok(gathered.index())
     }
 
     pub(crate) fn index_file(&self, id: Id) -> Result<Vec<index::Listed>, BackupError> {

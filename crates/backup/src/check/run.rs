@@ -10,7 +10,7 @@ use std::{
 use super::{affected::affected, files, packs, trees};
 use crate::{
     BackupError, BlobKind, FileKind, Id, Index, Lock, Progress, Repository, Sharing, Snapshot,
-    pack::Entry,
+    index::Gathered, pack::Entry,
 };
 
 /// How far a check goes.
@@ -179,11 +179,12 @@ pub(crate) fn indexes(
             Err(error) => found.damage(format!("index {id}"), error),
         }
     }
-    let mut index = Index::default();
+    let mut gathered = Gathered::default();
     for (pack, entries) in &mut packs {
         entries.sort_unstable_by_key(|entry| (entry.offset, entry.id));
         entries.dedup();
-        index.add(*pack, entries.iter().copied());
+        gathered.add(*pack, entries.iter().copied());
     }
+    let index = gathered.index();
     Ok((packs, index))
 }

@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 use mainstay_storage::Part;
 
 use crate::{
-    BackupError, FileKind, Id, Index, Repository,
+    BackupError, FileKind, Id, Repository,
     check::{is_gone, own_list, place, whole},
+    index::Gathered,
     pack::Entry,
     repository::Unseal,
 };
@@ -110,7 +111,7 @@ pub(super) fn listed_there(other: &Repository) -> Result<BTreeMap<Id, Vec<Entry>
 }
 
 /// Adds packs to an index.
-pub(super) fn add<'a>(index: &mut Index, packs: impl Iterator<Item = (Id, &'a [Entry])>) {
+pub(super) fn add<'a>(index: &mut Gathered, packs: impl Iterator<Item = (Id, &'a [Entry])>) {
     for (id, entries) in packs {
         index.add(id, entries.iter().copied());
     }

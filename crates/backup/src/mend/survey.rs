@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
+    mem,
     sync::Arc,
 };
 
@@ -16,7 +17,7 @@ use super::{
 use crate::{
     BackupError, BlobKind, FileKind, Id, Index, Progress, Repository, Snapshot,
     check::{self, Fault, Hands, affected, is_gone, read_tree, whole},
-    index::Listed,
+    index::{Gathered, Listed},
     layout,
     pack::{Entry, tail_length},
 };
@@ -83,6 +84,8 @@ struct Looking<'a> {
     /// Packs of the other copy, by the ids under which they are seen.
     others: BTreeMap<Id, (Id, Vec<Entry>)>,
     view: View,
+    /// All of it, in the order in which a blob is taken from several places.
+    gathered: Gathered,
     index: Index,
     needed: HashSet<Blob>,
     lost: HashSet<Blob>,
@@ -119,6 +122,7 @@ impl<'a> Looking<'a> {
                 taken: BTreeSet::new(),
                 others: BTreeMap::new(),
             },
+            gathered: Gathered::default(),
             index: Index::default(),
             needed: HashSet::new(),
             lost: HashSet::new(),
@@ -237,12 +241,12 @@ impl<'a> Looking<'a> {
             .iter()
             .filter(|(id, _)| !self.salvage.contains_key(id));
         supply::add(
-            &mut self.index,
+            &mut self.gathered,
             sound.map(|(id, entries)| (*id, &entries[..])),
         );
         let salvaged = self.salvage.iter();
         supply::add(
-            &mut self.index,
+            &mut self.gathered,
             salvaged.map(|(id, entries)| (*id, &entries[..])),
         );
         Ok(())
@@ -281,7 +285,7 @@ impl<'a> Looking<'a> {
         }
         let found = self.unlisted.iter();
         supply::add(
-            &mut self.index,
+            &mut self.gathered,
             found.map(|(id, entries)| (*id, &entries[..])),
         );
         Ok(())
@@ -289,14 +293,13 @@ impl<'a> Looking<'a> {
 
     /// Everything that the other copy has, after all that is here.
     fn others(&mut self) -> Result<(), BackupError> {
-        let Some(other) = self.other else {
-            return Ok(());
-        };
-        for (id, entries) in supply::listed_there(other)? {
+        let there = self.other.map(supply::listed_there).transpose()?;
+        for (id, entries) in there.into_iter().flatten() {
             let shown = self.view.show(id)?;
-            self.index.add(shown, entries.iter().copied());
+            self.gathered.add(shown, entries.iter().copied());
             self.others.insert(shown, (id, entries));
         }
+        self.index = mem::take(&mut self.gathered).index();
         Ok(())
     }
 

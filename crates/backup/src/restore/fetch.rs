@@ -67,6 +67,12 @@ pub(super) struct Hands {
     unseal: Unseal,
 }
 
+/// The parts blob by blob; none is empty.
+fn blobs(parts: &[Fetch]) -> impl Iterator<Item = &[Fetch]> {
+    // Whoever wrote the index may have put two blobs at one place.
+    parts.chunk_by(|a, b| (a.id, a.place) == (b.id, b.place))
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -131,10 +137,10 @@ impl<'a> Fetcher<'a> {
     }
 
     /// Looks at a file before anything is fetched, and answers which parts of it are needed and where they go.
-    pub(super) fn prepare(&self, file: u32) -> Vec<(usize, Use)> {
+    pub(super) fn prepare(&self, file: u32) -> Vec<Fetch> {
         let job = self.job(file);
-        let (mut uses, mut at) = (Vec::with_capacity(job.blobs.len()), 0);
-        for (number, id) in job.blobs.iter().enumerate() {
+        let (mut parts, mut at) = (Vec::with_capacity(job.blobs.len()), 0);
+        for id in &job.blobs {
             let Some(place) = self.index.find(BlobKind::Data, id) else {
                 let missing = BackupError::Missing {
                     kind: BlobKind::Data,
@@ -143,7 +149,8 @@ impl<'a> Fetcher<'a> {
                 self.fail(file, &missing.to_string());
                 return Vec::new();
             };
-            uses.push((number, Use { file, at }));
+            let (id, goes) = (*id, Use { file, at });
+            parts.push(Fetch { id, place, goes });
             at += place.plain_length();
         }
         if at != job.size {
@@ -155,11 +162,18 @@ impl<'a> Fetcher<'a> {
                 Ok(None) => {}
                 Ok(Some(found)) => {
                     *lock(&self.state(file).made) = Made::WasThere;
-                    self.note_kept(&uses, &found.right, at);
-                    uses.retain(|(number, _)| !found.right[*number]);
-                    if uses.is_empty() {
+                    let mut right = found.right.iter();
+                    parts.retain(|part| {
+                        let right = right.next().copied().unwrap_or(false);
+                        if right {
+                            let length = part.place.plain_length();
+                            self.kept.fetch_add(length, Ordering::Relaxed);
+                        }
+                        !right
+                    });
+                    if parts.is_empty() {
                         self.settle(file, &found.file, false);
-                        return uses;
+                        return parts;
                     }
                 }
                 Err(error) => {
@@ -168,21 +182,12 @@ impl<'a> Fetcher<'a> {
                 }
             }
         }
-        let left = u32::try_from(uses.len()).unwrap_or(u32::MAX);
+        let left = u32::try_from(parts.len()).unwrap_or(u32::MAX);
         self.state(file).left.store(left, Ordering::SeqCst);
-        if uses.is_empty() {
+        if parts.is_empty() {
             self.finish_empty(file);
         }
-        uses
-    }
-
-    fn note_kept(&self, uses: &[(usize, Use)], right: &[bool], end: u64) {
-        for (number, one) in uses {
-            let next = uses.get(number + 1).map_or(end, |(_, next)| next.at);
-            if right[*number] {
-                self.kept.fetch_add(next - one.at, Ordering::Relaxed);
-            }
-        }
+        parts
     }
 
     fn finish_empty(&self, file: u32) {
@@ -197,7 +202,7 @@ impl<'a> Fetcher<'a> {
     }
 
     /// Fetches a stretch of a pack and writes what is in it.
-    pub(super) fn stretch(&self, hands: &mut Hands, stretch: &Stretch) {
+    pub(super) fn stretch(&self, hands: &mut Hands, stretch: &Stretch, parts: &[Fetch]) {
         let part = Part::Range {
             from: stretch.from,
             len: stretch.len,
@@ -206,35 +211,37 @@ impl<'a> Fetcher<'a> {
             .name(stretch.pack)
             .and_then(|name| self.repository.storage().read(&name, part, &mut hands.read));
         if let Err(error) = read {
-            if stretch.blobs.len() > 1 {
+            if parts.len() > 1 {
                 // Perhaps only a part of it is unreadable.
-                for blob in &stretch.blobs {
+                for blob in blobs(parts) {
                     self.alone(hands, stretch, blob);
                 }
             } else {
-                self.lost(&stretch.blobs, &error.to_string());
+                self.lost(parts, &error.to_string());
             }
             return;
         }
         let mut read = std::mem::take(&mut hands.read);
-        for blob in &stretch.blobs {
-            let from = usize::try_from(u64::from(blob.place.offset) - stretch.from);
+        for blob in blobs(parts) {
+            let place = blob[0].place;
+            let from = usize::try_from(u64::from(place.offset) - stretch.from);
             let sealed = from.ok().and_then(|from| {
-                let to = from.checked_add(blob.place.length as usize)?;
+                let to = from.checked_add(place.length as usize)?;
                 read.get_mut(from..to)
             });
             match sealed {
                 Some(sealed) => self.blob(hands, blob, sealed),
-                None => self.lost(std::slice::from_ref(blob), "its pack is too short"),
+                None => self.lost(blob, "its pack is too short"),
             }
         }
         hands.read = read;
     }
 
-    fn alone(&self, hands: &mut Hands, stretch: &Stretch, blob: &Fetch) {
+    fn alone(&self, hands: &mut Hands, stretch: &Stretch, blob: &[Fetch]) {
+        let place = blob[0].place;
         let part = Part::Range {
-            from: u64::from(blob.place.offset),
-            len: u64::from(blob.place.length),
+            from: u64::from(place.offset),
+            len: u64::from(place.length),
         };
         let mut read = Vec::new();
         let done = FileKind::Pack
@@ -242,29 +249,30 @@ impl<'a> Fetcher<'a> {
             .and_then(|name| self.repository.storage().read(&name, part, &mut read));
         match done {
             Ok(()) => self.blob(hands, blob, &mut read),
-            Err(error) => self.lost(std::slice::from_ref(blob), &error.to_string()),
+            Err(error) => self.lost(blob, &error.to_string()),
         }
     }
 
-    fn lost(&self, blobs: &[Fetch], why: &str) {
-        for one in blobs.iter().flat_map(|blob| &blob.uses) {
-            self.fail(one.file, why);
+    fn lost(&self, parts: &[Fetch], why: &str) {
+        for part in parts {
+            self.fail(part.goes.file, why);
         }
     }
 
     /// Opens a blob, proves it, and writes it wherever it belongs.
-    fn blob(&self, hands: &mut Hands, blob: &Fetch, sealed: &mut [u8]) {
+    fn blob(&self, hands: &mut Hands, blob: &[Fetch], sealed: &mut [u8]) {
         let Hands { plain, unseal, .. } = hands;
-        let opened =
-            self.repository
-                .open_blob(BlobKind::Data, blob.id, blob.place, sealed, unseal, plain);
+        let Fetch { id, place, .. } = blob[0];
+        let opened = self
+            .repository
+            .open_blob(BlobKind::Data, id, place, sealed, unseal, plain);
         if let Err(error) = opened {
-            return self.lost(std::slice::from_ref(blob), &error.to_string());
+            return self.lost(blob, &error.to_string());
         }
-        for one in &blob.uses {
-            match self.write(*one, plain) {
+        for Fetch { goes, .. } in blob {
+            match self.write(*goes, plain) {
                 Ok(()) => self.progress.done(0, plain.len() as u64),
-                Err(error) => self.fail(one.file, &error.to_string()),
+                Err(error) => self.fail(goes.file, &error.to_string()),
             }
         }
     }

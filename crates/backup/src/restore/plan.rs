@@ -5,6 +5,7 @@
 use std::{
     collections::HashMap,
     ffi::OsStr,
+    ops::Range,
     os::unix::ffi::OsStrExt as _,
     path::{Component, Path, PathBuf},
 };
@@ -216,11 +217,13 @@ pub(super) struct Use {
     pub(super) at: u64,
 }
 
-/// A blob to fetch, with all its uses.
+/// A part of a file to fetch: a blob, and where it goes. A blob with several uses is fetched once: its uses follow
+/// each other.
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Fetch {
     pub(super) id: Id,
     pub(super) place: Place,
-    pub(super) uses: Vec<Use>,
+    pub(super) goes: Use,
 }
 
 /// A stretch of a pack that is read at once.
@@ -228,7 +231,8 @@ pub(super) struct Stretch {
     pub(super) pack: Id,
     pub(super) from: u64,
     pub(super) len: u64,
-    pub(super) blobs: Vec<Fetch>,
+    /// Which of the parts lie in it.
+    pub(super) parts: Range<usize>,
 }
 
 /// A stretch grows to this, unless one blob alone is longer.
@@ -236,11 +240,15 @@ const STRETCH: u64 = 4 << 20;
 /// So much that nobody needs is read rather than begun anew after.
 const GAP: u64 = 64 << 10;
 
-/// Orders blobs by where they are.
-pub(super) fn stretches(index: &Index, mut blobs: Vec<Fetch>) -> Vec<Stretch> {
-    blobs.sort_unstable_by_key(|blob| (blob.place.pack, blob.place.offset));
+/// Orders parts by where their blobs are.
+pub(super) fn stretches(index: &Index, parts: &mut [Fetch]) -> Vec<Stretch> {
+    let order = |one: &Fetch| {
+        let Use { file, at } = one.goes;
+        (one.place.pack, one.place.offset, one.id, file, at)
+    };
+    parts.sort_unstable_by_key(order);
     let mut stretches: Vec<Stretch> = Vec::new();
-    for blob in blobs {
+    for (number, blob) in parts.iter().enumerate() {
         let Some(pack) = index.pack(blob.place.pack) else {
             continue;
         };
@@ -253,13 +261,13 @@ pub(super) fn stretches(index: &Index, mut blobs: Vec<Fetch>) -> Vec<Stretch> {
                     && end.saturating_sub(last.from) <= STRETCH =>
             {
                 last.len = last.len.max(end - last.from);
-                last.blobs.push(blob);
+                last.parts.end = number + 1;
             }
             _ => stretches.push(Stretch {
                 pack,
                 from,
                 len,
-                blobs: vec![blob],
+                parts: number..number + 1,
             }),
         }
     }

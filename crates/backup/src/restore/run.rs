@@ -2,7 +2,6 @@
 //! Must not know the format.
 
 use std::{
-    collections::HashMap,
     path::Path,
     sync::{
         PoisonError,
@@ -13,10 +12,10 @@ use std::{
 use super::{
     RestoreOptions, Restored,
     fetch::{Fetcher, Hands},
-    plan::{Fetch, Plan, Use, plan, stretches},
+    plan::{Fetch, Plan, plan, stretches},
     target::Target,
 };
-use crate::{BackupError, BlobKind, Id, Index, Lock, Progress, Repository, Sharing, Snapshot};
+use crate::{BackupError, Index, Lock, Progress, Repository, Sharing, Snapshot};
 
 /// How many files one thread prepares at a time.
 const RUN: usize = 256;
@@ -57,13 +56,7 @@ pub fn restore(
     let threads = options
         .threads
         .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
-    let done = fetch_all(
-        &fetcher,
-        &index,
-        files.len(),
-        threads.max(1),
-        |file, number| files[file].blobs[number],
-    );
+    let done = fetch_all(&fetcher, &index, files.len(), threads.max(1));
     if done {
         fetcher.make_others(&plan);
         fetcher.make_links(&plan);
@@ -90,13 +83,7 @@ fn finish(plan: Plan, fetcher: Fetcher<'_>) -> Restored {
 }
 
 /// Prepares all files, then fetches what they need. Answers whether it was not cancelled.
-fn fetch_all(
-    fetcher: &Fetcher<'_>,
-    index: &Index,
-    files: usize,
-    threads: usize,
-    blob: impl Fn(usize, usize) -> Id + Sync,
-) -> bool {
+fn fetch_all(fetcher: &Fetcher<'_>, index: &Index, files: usize, threads: usize) -> bool {
     let stopped = AtomicBool::new(false);
     let go_on = || {
         let go_on = fetcher.progress.go_on();
@@ -105,7 +92,7 @@ fn fetch_all(
     };
     let next = AtomicUsize::new(0);
     let prepare = || {
-        let mut uses = Vec::new();
+        let mut parts: Vec<Fetch> = Vec::new();
         while go_on() {
             let from = next.fetch_add(RUN, Ordering::Relaxed);
             if from >= files {
@@ -115,14 +102,18 @@ fn fetch_all(
                 let Ok(number) = u32::try_from(file) else {
                     break;
                 };
-                let needed = fetcher.prepare(number).into_iter();
-                uses.extend(needed.map(|(part, one)| (blob(file, part), one)));
+                parts.extend(fetcher.prepare(number));
             }
         }
-        uses
+        parts
     };
-    let uses: Vec<Vec<(Id, Use)>> = run(threads, &prepare);
-    let stretches = stretches(index, fetches(index, uses));
+    let append = |mut all: Vec<Fetch>, mut more: Vec<Fetch>| {
+        all.append(&mut more);
+        all
+    };
+    let prepared = run(threads, &prepare).into_iter();
+    let mut parts = prepared.reduce(append).unwrap_or_default();
+    let stretches = stretches(index, &mut parts);
     let next = AtomicUsize::new(0);
     let fetch = || {
         let mut hands = Hands::default();
@@ -130,7 +121,7 @@ fn fetch_all(
             if !go_on() {
                 break;
             }
-            fetcher.stretch(&mut hands, stretch);
+            fetcher.stretch(&mut hands, stretch, &parts[stretch.parts.clone()]);
         }
     };
     run(threads, &fetch);
@@ -146,26 +137,4 @@ fn run<T: Send>(threads: usize, work: &(impl Fn() -> T + Sync)) -> Vec<T> {
         done.map(|one| one.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
             .collect()
     })
-}
-
-/// Each blob once, with all its uses.
-fn fetches(index: &Index, uses: Vec<Vec<(Id, Use)>>) -> Vec<Fetch> {
-    let mut numbers: HashMap<Id, usize> = HashMap::new();
-    let mut fetches: Vec<Fetch> = Vec::new();
-    for (id, one) in uses.into_iter().flatten() {
-        let number = *numbers.entry(id).or_insert(fetches.len());
-        match fetches.get_mut(number) {
-            Some(fetch) => fetch.uses.push(one),
-            None => {
-                if let Some(place) = index.find(BlobKind::Data, &id) {
-                    fetches.push(Fetch {
-                        id,
-                        place,
-                        uses: vec![one],
-                    });
-                }
-            }
-        }
-    }
-    fetches
 }
