@@ -24,7 +24,7 @@ const ACCOUNT: &str = "mainstay";
 const KEY: &[u8; 32] = b"a key that opens nothing at all.";
 
 /// A server on this machine answers or is broken.
-const BRIEF: Patience = Patience {
+pub(crate) const BRIEF: Patience = Patience {
     attempts: 1,
     first: Duration::ZERO,
     longest: Duration::ZERO,

@@ -7,15 +7,24 @@ use std::{
     time::Duration,
 };
 
-use mainstay_storage::{Options, Part, Patience, Storage, StorageError, open};
+use mainstay_storage::{Created, Options, Part, Patience, Secret, Storage, StorageError, open};
 
-use super::{contract::name, servers::s3_options};
+use super::{
+    contract::name,
+    servers::{BRIEF, s3_options},
+};
 
 /// What the service does with a request, by its first line. Nothing is no answer at all.
 type Answer = fn(&str) -> Option<String>;
 
-/// Starts a service and opens a container on it. The thread ends with the test program.
+/// Starts a service and opens a container on it.
 fn service(answer: Answer, change: fn(Options) -> Options) -> Arc<dyn Storage> {
+    let options = change(s3_options(&listen(answer)));
+    open("s3://bucket", &options).unwrap()
+}
+
+/// Starts a service and returns its host and port. The thread ends with the test program.
+fn listen(answer: Answer) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     std::thread::spawn(move || {
@@ -23,7 +32,7 @@ fn service(answer: Answer, change: fn(Options) -> Options) -> Arc<dyn Storage> {
             std::thread::spawn(move || serve(&stream.unwrap(), answer));
         }
     });
-    open("s3://bucket", &change(s3_options(&address))).unwrap()
+    address
 }
 
 fn serve(mut stream: &TcpStream, answer: Answer) {
@@ -160,24 +169,27 @@ fn an_answer_that_is_short_is_an_error() {
 
 #[test]
 fn a_service_that_never_answers_is_given_up() {
-    let storage = service(
-        |_| None,
-        |options| options.limits(Duration::from_secs(1), Duration::ZERO),
-    );
-    let listed = storage.list(&name("data")).unwrap_err();
-    assert!(
-        listed.to_string().contains("no answer within 1 s"),
-        "{listed}"
-    );
-    let read = storage.read(&name("data/a"), Part::Whole, &mut Vec::new());
-    assert!(matches!(read, Err(StorageError::Read { .. })), "{read:?}");
-    // A change may have arrived.
-    let written = storage.write(&name("data/a"), b"1").unwrap_err();
-    assert_eq!(written.code(), "object-outcome-unknown");
-    let created = storage.create(&name("data/a"), b"1").unwrap_err();
-    assert_eq!(created.code(), "object-outcome-unknown");
-    let deleted = storage.delete(&[name("data/a")]).unwrap_err();
-    assert_eq!(deleted.code(), "object-outcome-unknown");
+    let limits = |options: Options| options.limits(Duration::from_secs(3), Duration::ZERO);
+    let storage = service(|_| None, limits);
+    let (storage, a) = (&*storage, &name("data/a"));
+    std::thread::scope(|scope| {
+        let listed = scope.spawn(|| storage.list(&name("data")).unwrap_err());
+        let read = scope.spawn(|| storage.read(a, Part::Whole, &mut Vec::new()).unwrap_err());
+        let written = scope.spawn(|| storage.write(a, b"1").unwrap_err());
+        let created = scope.spawn(|| storage.create(a, b"1").unwrap_err());
+        let deleted = scope.spawn(|| storage.delete(std::slice::from_ref(a)).unwrap_err());
+        let listed = listed.join().unwrap();
+        assert_eq!(listed.code(), "listing-failed");
+        assert!(
+            listed.to_string().contains("no answer within 3 s"),
+            "{listed}"
+        );
+        assert_eq!(read.join().unwrap().code(), "object-unreadable");
+        // A change may have arrived.
+        for change in [written, created, deleted] {
+            assert_eq!(change.join().unwrap().code(), "object-outcome-unknown");
+        }
+    });
 }
 
 #[test]
@@ -193,4 +205,37 @@ fn a_refusal_is_told_without_a_secret() {
         "write data/a: AccessDenied: not you, [secret]"
     );
     assert!(matches!(error, StorageError::Write { .. }), "{error:?}");
+}
+
+/// Google Cloud Storage as its documentation has it: `ifGenerationMatch=0` is "only if there is none".
+#[test]
+fn a_create_in_a_bucket_of_google_is_conditional() {
+    let google: Answer = |first| {
+        let conditional = first.contains("ifGenerationMatch=0");
+        Some(if first.starts_with("GET") {
+            reply(
+                "200 OK",
+                "Content-Type: application/json\r\n",
+                r#"{"kind":"storage#objects"}"#,
+            )
+        } else if conditional {
+            let body = r#"{"error":{"code":412,"message":"At least one of the pre-conditions did not hold","errors":[]}}"#;
+            reply("412 Precondition Failed", "", body)
+        } else {
+            let body = r#"{"size":"1","generation":"1","metageneration":"1","updated":"2026-01-01T00:00:00Z"}"#;
+            reply("200 OK", "", body)
+        })
+    };
+    let address = listen(google);
+    let options = Options::default()
+        .with("endpoint", format!("http://{address}"))
+        .with_secret("token", Secret::new("not a token"))
+        .patience(BRIEF);
+    let storage = open("gcs://bucket/deep", &options).unwrap();
+    assert!(storage.list(&name("data")).unwrap().is_empty());
+    assert_eq!(
+        storage.create(&name("taken"), b"1").unwrap(),
+        Created::ThereAlready
+    );
+    storage.write(&name("taken"), b"1").unwrap();
 }

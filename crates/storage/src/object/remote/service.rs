@@ -173,3 +173,70 @@ fn client() -> Result<reqwest::Client, StorageError> {
     })?;
     Ok(CLIENT.get_or_init(|| built).clone())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{super::options::Secret, *};
+
+    type Make = fn(&Bucket, &Options) -> Result<Operator, StorageError>;
+
+    fn refused(make: Make, options: &Options) -> String {
+        let bucket = Bucket {
+            name: "bucket".to_owned(),
+            prefix: None,
+        };
+        let error = make(&bucket, options).unwrap_err();
+        assert_eq!(error.code(), "container-option");
+        error.to_string()
+    }
+
+    #[test]
+    fn options_that_are_missing_or_wrong_are_named() {
+        let s3_options = Options::default().with("region", "eu-north-1");
+        let cases: [(Make, Options, &str); 8] = [
+            (s3, Options::default(), "the option region is missing"),
+            (
+                s3,
+                s3_options.clone().with("access-key-id", "a"),
+                "secret-access-key is missing",
+            ),
+            (
+                s3,
+                s3_options.clone().with("secret-access-key", "hunter2"),
+                "is a secret: write { env",
+            ),
+            (
+                s3,
+                s3_options.clone().with("endpoint", "minio:9000"),
+                "endpoint is an address",
+            ),
+            (
+                s3,
+                s3_options.clone().with("adressing", "path"),
+                "adressing is not known here: there are access-key-id",
+            ),
+            (
+                s3,
+                s3_options.with("addressing", "dns"),
+                "write path or virtual-host",
+            ),
+            (azblob, Options::default(), "the option account is missing"),
+            (
+                gcs,
+                Options::default().with("region", "x"),
+                "region is not known here",
+            ),
+        ];
+        for (make, options, expected) in cases {
+            let text = refused(make, &options);
+            assert!(text.contains(expected), "{text}");
+            assert!(!text.contains("hunter2"), "{text}");
+        }
+        let two = Options::default()
+            .with("account", "a")
+            .with_secret("account-key", Secret::new("a2V5"))
+            .with_secret("sas-token", Secret::new("?sig=x"));
+        assert!(refused(azblob, &two).contains("leave one out"));
+        assert!(!format!("{two:?}").contains("a2V5"), "{two:?}");
+    }
+}

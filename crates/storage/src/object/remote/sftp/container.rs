@@ -1,5 +1,7 @@
 //! A folder on a server as a container.
 //! Must not know what the objects are, nor how they get their names.
+//!
+//! Nothing is begun without a name, although it could be: of an object that comes whole, a lost write can be tried again.
 
 use std::{fmt, future::Future, sync::Arc};
 
@@ -7,14 +9,13 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::{
     super::{
-        super::{Created, Growing, Object, ObjectName, Part, Storage, StorageError},
+        super::{Created, Object, ObjectName, Part, Storage, StorageError},
         address,
         fault::{Fault, Outcome, Sort, changed, not_deleted, not_written},
         options::Options,
         runtime::{NO_LIMIT, wait},
     },
-    folder::{Folder, New, UNFINISHED},
-    growing::Growth,
+    folder::{Folder, New},
     link::{Session, fault},
 };
 
@@ -51,7 +52,7 @@ impl Server {
     }
 
     /// Runs a call on the connection. One that broke, or does not answer, is given up: the next call makes a new one.
-    pub(super) fn call<T, F>(
+    fn call<T, F>(
         &self,
         work: impl FnOnce(Arc<Folder>, Arc<Session>) -> F + Send + 'static,
     ) -> Result<T, Fault>
@@ -135,18 +136,6 @@ impl Storage for Server {
     fn write(&self, name: &ObjectName, bytes: &[u8]) -> Result<(), StorageError> {
         let done = self.put(name, bytes, New::OrNot);
         done.map_err(|fault| changed(name, fault, not_written))
-    }
-
-    fn begin(&self) -> Result<Option<Box<dyn Growing>>, StorageError> {
-        let begun =
-            self.call(
-                |inner, session| async move { inner.in_time(0, inner.unfinished(session)).await },
-            );
-        let begun = begun.map_err(|fault| StorageError::Open {
-            place: UNFINISHED.to_owned(),
-            source: fault.source,
-        })?;
-        Ok(Some(Box::new(Growth::new(self.clone(), begun))))
     }
 
     fn delete(&self, names: &[ObjectName]) -> Result<(), StorageError> {

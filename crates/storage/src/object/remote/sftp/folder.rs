@@ -33,7 +33,7 @@ use super::{
 };
 
 /// Where files are written before they get their names. Nothing in it is an object.
-pub(super) const UNFINISHED: &str = "tmp";
+const UNFINISHED: &str = "tmp";
 /// Folders that are listed at once.
 const AT_ONCE: usize = 16;
 
@@ -57,10 +57,10 @@ pub(super) enum New {
 }
 
 /// A file that has no object's name yet.
-pub(super) struct Unfinished {
-    pub(super) session: Arc<Session>,
-    pub(super) file: File,
-    pub(super) path: String,
+struct Unfinished {
+    session: Arc<Session>,
+    file: File,
+    path: String,
 }
 
 impl Folder {
@@ -115,7 +115,7 @@ impl Folder {
     }
 
     /// Makes a file that has no object's name yet.
-    pub(super) async fn unfinished(&self, session: Arc<Session>) -> Result<Unfinished, Fault> {
+    async fn unfinished(&self, session: Arc<Session>) -> Result<Unfinished, Fault> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let name = format!("mainstay-{:016x}-{number}", self.mark);
         let path = format!("{}/{UNFINISHED}/{name}", self.root);
@@ -137,12 +137,7 @@ impl Folder {
     }
 
     /// Syncs it and gives it its name.
-    pub(super) async fn settle(
-        &self,
-        mut one: Unfinished,
-        name: &ObjectName,
-        new: New,
-    ) -> Result<(), Fault> {
+    async fn settle(&self, mut one: Unfinished, name: &ObjectName, new: New) -> Result<(), Fault> {
         let sftp = &one.session.sftp;
         let named = async {
             one.file.sync_all().await.map_err(fault)?;

@@ -3,7 +3,6 @@
 mod container;
 mod files;
 mod folder;
-mod growing;
 mod link;
 
 pub(super) use container::Server;
