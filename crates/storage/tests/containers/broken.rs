@@ -7,7 +7,9 @@ use std::{
     time::Duration,
 };
 
-use mainstay_storage::{Created, Options, Part, Patience, Secret, Storage, StorageError, open};
+use mainstay_storage::{
+    Created, Missing, Options, Part, Patience, Retry, Secret, Storage, StorageError, open,
+};
 
 use super::{
     contract::name,
@@ -190,6 +192,16 @@ fn a_service_that_never_answers_is_given_up() {
             assert_eq!(change.join().unwrap().code(), "object-outcome-unknown");
         }
     });
+}
+
+#[test]
+fn a_service_that_ignores_conditions_is_refused_for_a_new_repository() {
+    let address = listen(|_| Some(reply("200 OK", "ETag: \"e\"\r\n", "")));
+    let options = s3_options(&address);
+    let refused = open("s3://bucket", &options.clone().missing(Missing::Make)).unwrap_err();
+    assert!(refused.to_string().contains("If-None-Match"), "{refused}");
+    assert_eq!(refused.retry(), Retry::Never);
+    open("s3://bucket", &options).unwrap();
 }
 
 #[test]

@@ -48,9 +48,11 @@ fn s3_keeps_the_promises() {
     whole
         .write(&contract::name("data/other"), b"not below the prefix")
         .unwrap();
-    let storage = open("s3://offsite/deep/er", &server.s3_options()).unwrap();
+    let options = server.s3_options().missing(Missing::Make);
+    let storage = open("s3://offsite/deep/er", &options).unwrap();
     contract::keeps(&*storage);
     contract::keeps_when_large(&*storage);
+    assert!(storage.list(&contract::name("tmp")).unwrap().is_empty());
     contract::lists_pages(&*storage, 1100);
     assert_eq!(whole.list(&contract::name("data")).unwrap().len(), 1);
     assert_eq!(
@@ -74,7 +76,8 @@ fn azure_keeps_the_promises() {
         return;
     };
     server.make_container("offsite");
-    let storage = open("azblob://offsite/deep/er", &server.azure_options()).unwrap();
+    let options = server.azure_options().missing(Missing::Make);
+    let storage = open("azblob://offsite/deep/er", &options).unwrap();
     contract::keeps(&*storage);
     contract::keeps_when_large(&*storage);
 

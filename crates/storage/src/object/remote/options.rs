@@ -40,7 +40,7 @@ pub enum Missing {
     /// Opening fails: a disk may not be mounted.
     #[default]
     Refuse,
-    /// It is made: this is a new repository.
+    /// It is made: this is a new repository. A bucket is tried instead.
     Make,
 }
 
