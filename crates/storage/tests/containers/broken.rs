@@ -196,7 +196,11 @@ fn a_service_that_never_answers_is_given_up() {
 
 #[test]
 fn a_service_that_ignores_conditions_is_refused_for_a_new_repository() {
-    let address = listen(|_| Some(reply("200 OK", "ETag: \"e\"\r\n", "")));
+    let address = listen(|first| {
+        let removal = first.starts_with("DELETE");
+        let status = if removal { "204 No Content" } else { "200 OK" };
+        Some(reply(status, "ETag: \"e\"\r\n", ""))
+    });
     let options = s3_options(&address);
     let refused = open("s3://bucket", &options.clone().missing(Missing::Make)).unwrap_err();
     assert!(refused.to_string().contains("If-None-Match"), "{refused}");
