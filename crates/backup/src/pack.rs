@@ -80,7 +80,7 @@ impl Squeeze {
     }
 
     /// Compresses, or nothing if that does not help.
-    fn squeeze(&mut self, plain: &[u8]) -> Option<&[u8]> {
+    pub(crate) fn squeeze(&mut self, plain: &[u8]) -> Option<&[u8]> {
         if plain.len() >= 4 * SAMPLE {
             let middle = plain.len() / 2;
             let sample = &plain[middle..middle + SAMPLE];

@@ -23,7 +23,7 @@ use crate::{
 const BLOBS_PER_INDEX: usize = 50_000;
 /// The level of compression. At this one text shrinks within a twentieth of what restic makes of it, and the
 /// processor has time left for the hashes.
-const LEVEL: i32 = 1;
+pub(crate) const LEVEL: i32 = 1;
 /// How many sets the fresh blobs are spread over, so that threads rarely wait for each other.
 const SHARDS: usize = 16;
 

@@ -10,3 +10,4 @@ mod target;
 
 pub use options::{Existing, Owners, RestoreOptions, Restored};
 pub use run::restore;
+pub(crate) use target::write_sparse;

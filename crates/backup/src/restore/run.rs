@@ -12,13 +12,15 @@ use std::{
 use super::{
     RestoreOptions, Restored,
     fetch::{Fetcher, Hands},
-    plan::{Fetch, Plan, plan, stretches},
+    plan::{Fetch, Plan, Stretch, plan, stretches},
     target::Target,
 };
 use crate::{BackupError, Index, Lock, Progress, Repository, Sharing, Snapshot};
 
 /// How many files one thread prepares at a time.
 const RUN: usize = 256;
+/// Fewer packs than this for each thread, and one could be left with the last of them.
+const FEW: usize = 4;
 
 /// Restores a snapshot, or a part of it, into a folder. Goes on past every error below the first folder, and answers
 /// the exact list of what is not there as it should be.
@@ -114,18 +116,32 @@ fn fetch_all(fetcher: &Fetcher<'_>, index: &Index, files: usize, threads: usize)
     let prepared = run(threads, &prepare).into_iter();
     let mut parts = prepared.reduce(append).unwrap_or_default();
     let stretches = stretches(index, &mut parts);
+    let shares = shares(&stretches, threads);
     let next = AtomicUsize::new(0);
     let fetch = || {
         let mut hands = Hands::default();
-        while let Some(stretch) = stretches.get(next.fetch_add(1, Ordering::Relaxed)) {
-            if !go_on() {
-                break;
+        while let Some(share) = shares.get(next.fetch_add(1, Ordering::Relaxed)) {
+            for stretch in *share {
+                if !go_on() {
+                    return;
+                }
+                fetcher.stretch(&mut hands, stretch, &parts[stretch.parts.clone()]);
             }
-            fetcher.stretch(&mut hands, stretch, &parts[stretch.parts.clone()]);
         }
     };
     run(threads, &fetch);
     !stopped.load(Ordering::Relaxed)
+}
+
+/// Shares the work out: whole packs, for what follows each other in a pack mostly belongs to one file, and of two
+/// threads that write to one file one always waits. Where there are few packs, every stretch is for itself.
+fn shares(stretches: &[Stretch], threads: usize) -> Vec<&[Stretch]> {
+    let packs: Vec<&[Stretch]> = stretches.chunk_by(|a, b| a.pack == b.pack).collect();
+    if packs.len() >= threads * FEW {
+        packs
+    } else {
+        stretches.chunks(1).collect()
+    }
 }
 
 /// Runs the same on so many threads.

@@ -220,7 +220,7 @@ pub(super) fn write_at(file: &OwnedFd, mut bytes: &[u8], mut at: u64) -> io::Res
 }
 
 /// Writes into a new file and leaves out what is zero there anyway.
-pub(super) fn write_sparse(file: &OwnedFd, bytes: &[u8], at: u64) -> io::Result<()> {
+pub(crate) fn write_sparse(file: &OwnedFd, bytes: &[u8], at: u64) -> io::Result<()> {
     let mut from = 0;
     let mut next = 0;
     while next < bytes.len() {

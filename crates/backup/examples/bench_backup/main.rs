@@ -1,6 +1,8 @@
 //! Measures backups and restores side by side with the programs of the field that are installed, and prints JSON.
 //! Run it by `cargo xtask bench backup --json`. `--runs N` takes the best of N, `--cases big-first,small-first`
-//! leaves the others out, `--scale 0.1` makes everything smaller, `--dir D` is where the data lies.
+//! leaves the others out, `--scale 0.1` makes everything smaller, `--dir D` is where the data lies,
+//! `--files 10000,1000000` measures what a small file costs by how many there are, and nothing else,
+//! `--install-rustic` builds rustic from the crates registry first, if it is not there.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -12,20 +14,26 @@
     reason = "a measurement prints what it found, stops at any fault, and rounds"
 )]
 
+mod data;
+mod many;
+mod tools;
+
 use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
+use data::{make_big, make_small};
+
 use mainstay_backup::{
-    BackupOptions, Files, Format, Quiet, Repository, RestoreOptions, backup, restore,
+    BackupOptions, Files, Format, Quiet, Repository, RestoreOptions, backup, limits, restore,
 };
 use mainstay_storage::Local;
 use serde_json::{Value, json};
+use tools::{Run, Step, Tool, install_rustic, measure};
 
 const CASES: [&str; 6] = [
     "big-first",
@@ -36,199 +44,12 @@ const CASES: [&str; 6] = [
     "small-restore",
 ];
 
-/// A program that makes backups.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-enum Tool {
-    Ours,
-    Restic,
-    Rustic,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Step {
-    Init,
-    First,
-    Unchanged,
-    Restore,
-}
-
-/// One run of a program.
-#[derive(Clone, Copy, Debug)]
-struct Run {
-    seconds: f64,
-    peak_mib: f64,
-}
-
 struct Settings {
     runs: usize,
     cases: Vec<String>,
     scale: f64,
     dir: PathBuf,
-}
-
-impl Tool {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Ours => "mainstay",
-            Self::Restic => "restic",
-            Self::Rustic => "rustic",
-        }
-    }
-
-    fn is_there(self) -> bool {
-        let found = |name| Command::new(name).arg("--version").output().is_ok();
-        self == Self::Ours || found(self.name())
-    }
-
-    fn command(self, step: Step, repository: &Path, source: &Path, into: &Path) -> Command {
-        let mut command = match self {
-            Self::Ours => Command::new(std::env::current_exe().unwrap()),
-            Self::Restic | Self::Rustic => Command::new(self.name()),
-        };
-        let verb = match (self, step) {
-            (_, Step::Init) => "init",
-            (_, Step::First | Step::Unchanged) => "backup",
-            (_, Step::Restore) => "restore",
-        };
-        match self {
-            Self::Ours => command.arg("--do").arg(verb).arg(repository),
-            Self::Restic => command.arg("-q").arg("-r").arg(repository).arg(verb),
-            Self::Rustic => command
-                .arg("--no-progress")
-                .arg("-r")
-                .arg(repository)
-                .arg(verb),
-        };
-        match (self, step) {
-            (_, Step::Init) => &mut command,
-            (_, Step::First | Step::Unchanged) => command.arg(source),
-            (Self::Ours, Step::Restore) => command.arg(into),
-            (Self::Restic, Step::Restore) => command.args(["latest", "--target"]).arg(into),
-            (Self::Rustic, Step::Restore) => command.arg("latest").arg(into),
-        };
-        command
-            .env("RESTIC_PASSWORD", "bench")
-            .env("RUSTIC_PASSWORD", "bench");
-        command
-    }
-}
-
-/// Runs a command and watches its memory.
-fn measure(mut command: Command, cache: &Path) -> Run {
-    // What the run before wrote is not this one's work.
-    let _ = Command::new("sync").status();
-    command.env("XDG_CACHE_HOME", cache).env("HOME", cache);
-    command.stdout(Stdio::null()).stderr(Stdio::null());
-    let start = Instant::now();
-    let mut child = command.spawn().unwrap();
-    let status = format!("/proc/{}/status", child.id());
-    let mut peak = 0.0_f64;
-    let ended = loop {
-        // The high-water mark only grows, so the last look before the end counts.
-        let text = fs::read_to_string(&status).unwrap_or_default();
-        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
-        peak = peak.max(kib.unwrap_or(0.0) / 1024.0);
-        if let Some(ended) = child.try_wait().unwrap() {
-            break ended;
-        }
-        std::thread::sleep(Duration::from_millis(2));
-    };
-    let seconds = start.elapsed().as_secs_f64();
-    assert!(ended.success(), "{command:?} failed: {ended}");
-    Run {
-        seconds,
-        peak_mib: peak,
-    }
-}
-
-/// Random numbers, the same every time.
-struct Dice(u64);
-
-impl Dice {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    fn noise(&mut self, length: usize) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(length + 8);
-        while bytes.len() < length {
-            bytes.extend(self.next().to_le_bytes());
-        }
-        bytes.truncate(length);
-        bytes
-    }
-
-    /// Lines as a service logs them: words of a dictionary of two thousand, common ones more often, and numbers.
-    fn text(&mut self, words: &[String], length: usize) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(length + 64);
-        let mut line = 0;
-        while bytes.len() < length {
-            let unit = (self.next() >> 11) as f64 / (1_u64 << 53) as f64;
-            let word = &words[((words.len() as f64).powf(unit) as usize).min(words.len()) - 1];
-            bytes.extend(word.bytes());
-            line += 1;
-            if line % 12 == 0 {
-                bytes
-                    .extend(format!(" {}\n2026-11-26T{:06} ", self.next() % 100_000, line).bytes());
-            } else {
-                bytes.push(b' ');
-            }
-        }
-        bytes.truncate(length);
-        bytes
-    }
-
-    fn words(&mut self) -> Vec<String> {
-        let mut word = || {
-            let length = 2 + self.next() % 9;
-            (0..length)
-                .map(|_| char::from(b'a' + (self.next() % 26) as u8))
-                .collect()
-        };
-        (0..2000).map(|_| word()).collect()
-    }
-}
-
-/// 1.8 GB, half of it random and half of it text, in files of 1 to 64 MB.
-fn make_big(root: &Path, scale: f64) {
-    let mut dice = Dice(88_172_645_463_325_252);
-    let words = dice.words();
-    let mut left = (1.8e9 * scale) as usize;
-    let mut number = 0;
-    fs::create_dir_all(root).unwrap();
-    while left > 0 {
-        let size = (1_000_000 << (number % 7)).min(left);
-        let bytes = if number / 7 % 2 == 0 {
-            dice.noise(size)
-        } else {
-            dice.text(&words, size)
-        };
-        fs::write(root.join(format!("file-{number}")), bytes).unwrap();
-        left -= size;
-        number += 1;
-    }
-}
-
-/// 50,000 files of 2 KiB in 500 folders, half of them random and half of them text.
-fn make_small(root: &Path, scale: f64) {
-    let mut dice = Dice(1_234_567_890_123);
-    let words = dice.words();
-    for number in 0..(50_000.0 * scale) as usize {
-        let folder = root.join(format!("folder-{}", number / 100));
-        if number % 100 == 0 {
-            fs::create_dir_all(&folder).unwrap();
-        }
-        let bytes = if number % 2 == 0 {
-            dice.noise(2048)
-        } else {
-            dice.text(&words, 2048)
-        };
-        fs::write(folder.join(format!("file-{number}")), bytes).unwrap();
-    }
+    files: Vec<usize>,
 }
 
 fn size_of(path: &Path) -> u64 {
@@ -245,6 +66,23 @@ fn size_of(path: &Path) -> u64 {
 struct Measured {
     best: BTreeMap<(String, Tool), Run>,
     sizes: BTreeMap<(String, Tool), u64>,
+    limits: Vec<Value>,
+}
+
+/// So much of the data every stage is measured with.
+const SAMPLE: u64 = 512 << 20;
+
+/// What each stage can do by itself, on one thread: as a table for people, and for the JSON.
+fn stages(source: &Path, scratch: &Path) -> Vec<Value> {
+    let _ = fs::remove_dir_all(scratch);
+    let measured = limits(source, scratch, SAMPLE).unwrap();
+    let _ = fs::remove_dir_all(scratch);
+    let one = |limit: &mainstay_backup::Limit| {
+        let (stage, rate) = (format!("{:?}", limit.stage), limit.mib_per_second());
+        eprintln!("{stage:>12} {rate:>8.0} MiB/s");
+        json!({ "stage": stage, "mib_per_second": rate.round() })
+    };
+    measured.iter().map(one).collect()
 }
 
 fn round(settings: &Settings, tools: &[Tool], data: &str, measured: &mut Measured) {
@@ -319,7 +157,12 @@ fn report(settings: &Settings, tools: &[Tool], measured: &Measured) -> Value {
         .sizes
         .iter()
         .map(|((data, tool), bytes)| json!({ "data": data, "tool": tool.name(), "bytes": bytes }));
-    json!({ "version": 1, "cases": cases, "sizes": sizes.collect::<Vec<_>>() })
+    json!({
+        "version": 1,
+        "cases": cases,
+        "sizes": sizes.collect::<Vec<_>>(),
+        "limits": measured.limits,
+    })
 }
 
 /// What a measured process does: one step of our own.
@@ -357,6 +200,12 @@ fn settings(arguments: &[String]) -> Settings {
         cases: cases.unwrap_or_else(|| CASES.map(str::to_owned).to_vec()),
         scale: value("--scale").map_or(1.0, |text| text.parse().expect("--scale takes a number")),
         dir: value("--dir").map_or(own, PathBuf::from),
+        files: value("--files").map_or_else(Vec::new, |text| {
+            let numbers = text.split(',').map(str::parse);
+            numbers
+                .collect::<Result<_, _>>()
+                .expect("--files takes numbers")
+        }),
     }
 }
 
@@ -366,6 +215,13 @@ fn main() {
         return step(&arguments[1..]);
     }
     let settings = settings(&arguments);
+    if !settings.files.is_empty() {
+        let measured = many::measure_files(&settings.files, &settings.dir);
+        return println!("{}", json!({ "version": 1, "files": measured }));
+    }
+    if arguments.iter().any(|one| one == "--install-rustic") && !Tool::Rustic.is_there() {
+        install_rustic();
+    }
     let (there, missing): (Vec<_>, Vec<_>) = [Tool::Ours, Tool::Restic, Tool::Rustic]
         .into_iter()
         .partition(|tool| tool.is_there());
@@ -385,6 +241,9 @@ fn main() {
             }
             // File times tell nothing while they are fresh.
             std::thread::sleep(Duration::from_secs(1));
+        }
+        if data == "big" {
+            measured.limits = stages(&root, &settings.dir.join("scratch"));
         }
         for _ in 0..settings.runs.max(1) {
             round(&settings, &there, data, &mut measured);
