@@ -126,6 +126,24 @@ impl Repository {
         }))
     }
 
+    /// Whether what lies there now is still this repository.
+    pub fn is_there(&self) -> Result<bool, BackupError> {
+        let mut bytes = Vec::new();
+        match self
+            .storage()
+            .read(&layout::config()?, Part::Whole, &mut bytes)
+        {
+            Ok(()) => {}
+            Err(mainstay_storage::StorageError::Absent { .. }) => return Ok(false),
+            Err(error) => return Err(error.into()),
+        }
+        let Ok(json) = decode(self.key(), bytes) else {
+            return Ok(false);
+        };
+        let config = serde_json::from_slice::<Config>(&json);
+        Ok(config.is_ok_and(|config| config.id == self.0.config.id))
+    }
+
     /// The repository's own id, in hex.
     #[must_use]
     pub fn id(&self) -> &str {

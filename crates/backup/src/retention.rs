@@ -78,7 +78,7 @@ pub enum Reason {
     NothingBetter,
     /// Restores to a moment within `pitr` may begin with it.
     Pitr,
-    /// It is a piece of a log that a restore point that stays may need.
+    /// It is a piece of a log: its kind trims that.
     Log,
 }
 

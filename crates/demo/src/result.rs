@@ -34,6 +34,8 @@ pub enum Act {
     Failback,
     /// Mainstay itself is killed within a move, and carries on.
     CrashResume,
+    /// An application error destroys data, and the database goes back to just before.
+    Restore,
 }
 
 /// What one act measured.
@@ -104,8 +106,8 @@ impl ActResult {
             self.true_loss_s,
             self.reported_loss_bound_s,
         ) {
-            (Act::SiteLoss, Some(_), Some(lost), Some(bound)) => lost <= bound,
-            (Act::SiteLoss, ..) => false,
+            (Act::SiteLoss | Act::Restore, Some(_), Some(lost), Some(bound)) => lost <= bound,
+            (Act::SiteLoss | Act::Restore, ..) => false,
             (_, lost, ..) => lost == Some(0),
         }
     }
@@ -118,6 +120,7 @@ impl fmt::Display for Act {
             Self::SiteLoss => "site-loss",
             Self::Failback => "failback",
             Self::CrashResume => "crash-resume",
+            Self::Restore => "restore",
         })
     }
 }
@@ -152,6 +155,7 @@ mod tests {
             Act::SiteLoss,
             Act::Failback,
             Act::CrashResume,
+            Act::Restore,
         ] {
             assert!(!ActResult::new(act).keeps_its_promise(), "{act}");
         }

@@ -139,7 +139,7 @@ impl World<'_> {
         }
         let control = control_site(file, observed, &main_target(file, &moves)?);
         Ok(Draft {
-            steps: self.build(&moves, request.mode, control).whole_move(),
+            steps: self.build(&moves, request.mode, control).whole_restore(),
             moves,
             loss: None,
             warnings: found.warnings,

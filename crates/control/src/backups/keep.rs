@@ -7,7 +7,7 @@ use mainstay_backup::{
     Id, Progress, PrunePlan, Pruned, plan_prune, prune,
     retention::{self, Reason, Whole, retain},
 };
-use mainstay_model::{Backup, ComponentId, PlanFile, RepositoryId, Timestamp};
+use mainstay_model::{Backup, ComponentId, PlanFile, RepositoryId};
 use serde::Serialize;
 
 use super::{
@@ -94,16 +94,9 @@ fn judge(points: &[Point], own: &[usize], policy: &Backup, stays: &mut [Vec<Reas
             stays[*first].push(Reason::Pitr);
         }
     }
-    // A piece that ended before the oldest restore point that stays began is of no use; one more stays for good measure.
-    let kept = whole
-        .iter()
-        .filter(complete)
-        .filter(|at| !stays[**at].is_empty());
-    let oldest: Option<Timestamp> = kept.map(|at| points[*at].taken).min();
-    let needed = |at: &usize| oldest.is_none_or(|oldest| points[*at].taken >= oldest);
-    let from = logs.iter().position(needed).unwrap_or(logs.len());
-    for at in &logs[from.saturating_sub(1)..] {
-        stays[*at].push(Reason::Log);
+    // How much of a log is needed only its kind can say; whoever keeps it trims it.
+    for at in logs {
+        stays[at].push(Reason::Log);
     }
 }
 

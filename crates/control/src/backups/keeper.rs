@@ -80,6 +80,7 @@ pub async fn keep(desk: &Desk, tell: mpsc::UnboundedSender<KeeperNotice>) {
     let mut keeper = Keeper {
         desk,
         tell,
+        vaults: BTreeMap::new(),
         seen: BTreeMap::new(),
         paused: BTreeMap::new(),
     };
@@ -96,6 +97,8 @@ pub async fn keep(desk: &Desk, tell: mpsc::UnboundedSender<KeeperNotice>) {
 struct Keeper<'a> {
     desk: &'a Desk,
     tell: mpsc::UnboundedSender<KeeperNotice>,
+    /// Opened ones: what a password gives takes long to compute, on purpose.
+    vaults: BTreeMap<RepositoryId, Vault>,
     /// The snapshots that everything was done for.
     seen: BTreeMap<RepositoryId, Vec<(Id, u64)>>,
     /// Chores that failed, and when they may be tried again.
@@ -136,7 +139,7 @@ impl Keeper<'_> {
             return;
         }
         let vault =
-            match Vault::open(self.desk, name).await {
+            match self.open(name).await {
                 Ok(vault) => vault,
                 // Nothing was saved there yet.
                 Err(BackupsError::Repository(
@@ -148,6 +151,19 @@ impl Keeper<'_> {
         if let Err(error) = work {
             self.failed(name, "open", "", &error);
         }
+    }
+
+    async fn open(&mut self, name: &RepositoryId) -> Result<Vault, BackupsError> {
+        if let Some(vault) = self.vaults.get(name) {
+            let repository = vault.repository.clone();
+            if blocking(move || repository.is_there()).await?? {
+                return Ok(vault.clone());
+            }
+            self.vaults.remove(name);
+        }
+        let vault = Vault::open(self.desk, name).await?;
+        self.vaults.insert(name.clone(), vault.clone());
+        Ok(vault)
     }
 
     async fn work(&mut self, vault: &Vault) -> Result<(), BackupsError> {

@@ -6,6 +6,7 @@
 mod crash;
 mod home;
 mod kept;
+mod mistake;
 mod play;
 mod runs;
 mod site_loss;

@@ -3,7 +3,7 @@
 
 use super::kept::Kept;
 use super::stage::{Say, Stage};
-use super::{crash, home, site_loss, switchover};
+use super::{crash, home, mistake, site_loss, switchover};
 use crate::error::PartError;
 use crate::report::Report;
 use crate::result::{Act, DemoResult};
@@ -28,12 +28,14 @@ pub async fn play(
         Act::CrashResume,
         Act::SiteLoss,
         Act::Failback,
+        Act::Restore,
     ] {
         acts.push(match act {
             Act::Switchover => switchover::play(&mut stage).await?,
             Act::SiteLoss => site_loss::play(&mut stage).await?,
             Act::Failback => home::play(&mut stage).await?,
             Act::CrashResume => crash::play(&mut stage).await?,
+            Act::Restore => mistake::play(&mut stage).await?,
         });
     }
     let (results, mut stories): (Vec<_>, Vec<_>) = acts.into_iter().unzip();
@@ -64,6 +66,10 @@ fn summary(act: Act) -> &'static str {
         Act::CrashResume => {
             "The process that carried out the move was killed with SIGKILL at a random step. `mainstay run resume` \
              replayed its journal and carried on."
+        }
+        Act::Restore => {
+            "An application error deleted every order. `mainstay backup restore --in-place` stopped the service, saved what \
+             there was, put the database back to just before, and started the service again."
         }
     }
 }

@@ -65,6 +65,12 @@ impl Run {
         serde_json::from_str(said.next()?).ok()
     }
 
+    /// The restore point that took the place of what a store had.
+    pub(super) fn restored_from(&self) -> Option<String> {
+        let mut back = self.steps.iter().filter(|step| step.phase == "catch-up");
+        back.find_map(|step| step.output.get("point").cloned())
+    }
+
     /// Its point of no return.
     pub(super) fn commit(&self) -> Option<Landmark> {
         let commit = self.steps.iter().find(|step| step.phase == "commit")?;

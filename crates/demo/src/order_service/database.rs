@@ -235,6 +235,18 @@ pub async fn init(url: &DatabaseUrl, tenants: u16) -> Result<(), PartError> {
     done.map_err(|refusal| PartError::Database(refusal.detail().unwrap_or("unusable").to_owned()))
 }
 
+/// What a broken release does: deletes every order. How many those were.
+pub async fn destroy(url: &DatabaseUrl) -> Result<u64, PartError> {
+    let done = match url {
+        DatabaseUrl::Sqlite(path) => {
+            let path = path.clone();
+            blocking(move || sqlite::destroy(&path)).await
+        }
+        DatabaseUrl::Postgres(url) => postgres::destroy(url).await,
+    };
+    done.map_err(|refusal| PartError::Database(refusal.detail().unwrap_or("unusable").to_owned()))
+}
+
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
 ) -> Result<T, Refusal> {

@@ -18,7 +18,7 @@ mod sqlite;
 mod verify;
 mod writer;
 
-pub use database::{StoredOrder, init, stored_orders};
+pub use database::{StoredOrder, destroy, init, stored_orders};
 pub use ids::{BadId, OrderId, Tenant, tenant_name};
 pub use mark::{Mark, MarkReading, MarkState};
 pub use options::{DatabaseUrl, LeaseOptions, Options};

@@ -322,6 +322,12 @@ pub(crate) async fn init(url: &str, tenants: &[Tenant]) -> Result<(), Refusal> {
     transaction.commit().await.map_err(refused)
 }
 
+/// Deletes every order.
+pub(crate) async fn destroy(url: &str) -> Result<u64, Refusal> {
+    let client = connect(url).await?;
+    within(client.execute("DELETE FROM orders", &[])).await
+}
+
 async fn connect(url: &str) -> Result<Client, Refusal> {
     let config: Config = url.parse().map_err(refused)?;
     let connected = within_time(CONNECT, config.connect(NoTls)).await?;

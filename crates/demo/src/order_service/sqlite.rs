@@ -309,6 +309,14 @@ pub(crate) fn init(path: &Path, tenants: &[Tenant]) -> Result<(), Refusal> {
     transaction.commit().map_err(refused)
 }
 
+/// Deletes every order.
+pub(crate) fn destroy(path: &Path) -> Result<u64, Refusal> {
+    let connection = Connection::open(path).map_err(refused)?;
+    settle(&connection)?;
+    let deleted = connection.execute("DELETE FROM orders", []);
+    deleted.map(|count| count as u64).map_err(refused)
+}
+
 /// The settings that an acknowledgement relies on.
 fn settle(connection: &Connection) -> Result<(), Refusal> {
     connection.busy_timeout(BUSY).map_err(refused)?;

@@ -156,6 +156,7 @@ fn title(act: Act) -> &'static str {
         Act::SiteLoss => "Sudden loss of a site",
         Act::Failback => "The way home",
         Act::CrashResume => "Mainstay killed within a move",
+        Act::Restore => "Data destroyed by an application error",
     }
 }
 

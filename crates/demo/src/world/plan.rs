@@ -53,6 +53,10 @@ const PROMISES: &str = "
 placement: { default: prod }
 objectives: { rpo: 30s, rto: 1m }
 control: { state: \"file:./.mainstay\" }
+
+# Restore points are kept away from both sites.
+repositories:
+  offsite: { url: \"file:./offsite\", domain: south, password: { file: ./keys/offsite.password } }
 ";
 
 const DETECT: &str = "
@@ -76,7 +80,10 @@ fn stores(world: &World, out: &mut String) {
                     "      {site}: {{ url: \"sqlite:./{site}/orders.db\" }}"
                 );
             }
-            let _ = writeln!(out, "    copy: {{ every: 1s }}");
+            let _ = writeln!(
+                out,
+                "    copy: {{ every: 1s }}\n    backup: [ {{ every: 10m, to: offsite, keep: {{ within: 14d }} }} ]"
+            );
         }
         Database::Postgres => {
             let _ = writeln!(out, "    kind: postgres\n    at:");
@@ -90,10 +97,12 @@ fn stores(world: &World, out: &mut String) {
             }
             let _ = writeln!(
                 out,
-                "    copy: {{ by: streaming }}\n    app_roles: [orders]"
+                "    copy: {{ by: streaming }}\n    app_roles: [orders]\n    \
+                 backup: [ {{ every: 10m, to: offsite, keep: {{ within: 14d }}, pitr: 14d }} ]"
             );
         }
     }
+    let _ = writeln!(out, "    checks: [ \"SELECT count(*) > 0 FROM orders\" ]");
     let _ = writeln!(
         out,
         "    lease: {LEASE}        # the witness grants it; a holder that hears nothing stops writing by itself"

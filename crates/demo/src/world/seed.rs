@@ -23,6 +23,9 @@ pub(super) fn files(world: &World) -> Result<(), PartError> {
         fs::create_dir_all(folder).map_err(PartError::file("create", folder))?;
     }
     secret(&world.key_file())?;
+    let keys = world.dir.join("keys");
+    fs::create_dir_all(&keys).map_err(PartError::file("create", &keys))?;
+    secret(&keys.join("offsite.password"))?;
     if world.database == Database::Postgres {
         passwords(world)?;
     }

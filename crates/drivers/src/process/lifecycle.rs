@@ -90,8 +90,11 @@ impl Supervised {
             self.end(&mut record, &[number]).await?;
             let started = self.start_one(&mut record, number).await;
             started.map_err(ActError::Unknown)?;
-            self.until_ready(&record).await.map_err(ActError::Unknown)?;
+            // The others may not run yet: it is their turn next.
+            let ready = self.until_one_is_ready(&record, number).await;
+            ready.map_err(ActError::Unknown)?;
         }
+        self.store(&record).map_err(ActError::Unknown)?;
         self.restore_work(&record).await;
         Ok(Output::default())
     }
@@ -190,27 +193,35 @@ impl Supervised {
 
     /// Polls until every instance is ready; an instance that ended will not be.
     async fn until_ready(&self, record: &Record) -> Result<(), Cause> {
-        let deadline = Instant::now() + self.at.ready_within.unwrap_or(READY_WITHIN).duration();
-        for (number, instance) in self.at.instances().iter().enumerate() {
-            loop {
-                if living(record.instances.get(number)).is_none() {
-                    return Err(self.not_ready(number, "ended"));
-                }
-                let Some(call) = self.at.ready_of(instance) else {
-                    break;
-                };
-                let why = match check(call, &self.home.place.base).await {
-                    Ok(None) => break,
-                    Ok(Some(differs)) => differs,
-                    Err(error) => error.cause().what,
-                };
-                if Instant::now() >= deadline {
-                    return Err(self.not_ready(number, &format!("was not ready in time: {why}")));
-                }
-                tokio::time::sleep(POLL).await;
-            }
+        for number in 0..self.at.instances().len() {
+            self.until_one_is_ready(record, number).await?;
         }
         Ok(())
+    }
+
+    async fn until_one_is_ready(&self, record: &Record, number: usize) -> Result<(), Cause> {
+        let deadline = Instant::now() + self.at.ready_within.unwrap_or(READY_WITHIN).duration();
+        let instances = self.at.instances();
+        let call = instances
+            .get(number)
+            .and_then(|instance| self.at.ready_of(instance));
+        loop {
+            if living(record.instances.get(number)).is_none() {
+                return Err(self.not_ready(number, "ended"));
+            }
+            let Some(call) = call else {
+                return Ok(());
+            };
+            let why = match check(call, &self.home.place.base).await {
+                Ok(None) => return Ok(()),
+                Ok(Some(differs)) => differs,
+                Err(error) => error.cause().what,
+            };
+            if Instant::now() >= deadline {
+                return Err(self.not_ready(number, &format!("was not ready in time: {why}")));
+            }
+            tokio::time::sleep(POLL).await;
+        }
     }
 
     fn not_ready(&self, number: usize, why: &str) -> Cause {

@@ -464,6 +464,10 @@ async fn a_restart_replaces_every_process() {
     ask(&agent, Op::Rebind).await.unwrap();
     assert_eq!(counts(&agent).await, (2, 2));
     assert!(before.iter().all(|process| process.living().is_none()));
+    // What was stopped for a while runs again.
+    ask(&agent, Op::Stop).await.unwrap();
+    ask(&agent, Op::Rebind).await.unwrap();
+    assert_eq!(counts(&agent).await, (2, 2));
     ask(&agent, Op::Stop).await.unwrap();
 }
 

@@ -10,7 +10,7 @@ use mainstay_model::{
 
 use crate::{
     Observed,
-    graph::{Graph, Node, NodeId, Place, nothing},
+    graph::{Graph, Layer, Node, NodeId, Place, nothing},
     target::Moves,
     topology::Topology,
 };
@@ -94,6 +94,27 @@ impl<'a> Build<'a> {
         self.start_workloads();
         self.verify();
         self.commit_and_after();
+        self.team_steps();
+        self.number()
+    }
+
+    /// All phases of a restore in place. Traffic never left, so clients write as soon as the workloads run again: the
+    /// point of no return comes before that.
+    pub(crate) fn whole_restore(mut self) -> Vec<Step> {
+        self.gate();
+        self.hold();
+        self.stop_workloads();
+        self.move_stores();
+        let commit = self.commit(Layer::Reconcile);
+        for ready in self.ready.values_mut() {
+            *ready = commit;
+        }
+        self.held = commit;
+        self.start_workloads();
+        self.verify();
+        let ends = self.ends();
+        let well = self.join(Place::system(Phase::Verify), ends);
+        self.release(well);
         self.team_steps();
         self.number()
     }

@@ -39,7 +39,7 @@ fn what_is_there_is_saved_before_the_earlier_state_takes_its_place() {
     let file = saved();
     let planned = planned(&file, &all_at(&file, "prod"));
     insta::assert_snapshot!(tree(&planned), @r"
-    restore of orders: 18 steps
+    restore of orders: 19 steps
     ├─ gate
     │  ├─ 0 site prod  ~100ms
     │  ├─ 1 site witness  ~100ms
@@ -59,16 +59,17 @@ fn what_is_there_is_saved_before_the_earlier_state_takes_its_place() {
     │  └─ 10 ledger at prod  ~5s  < 9
     ├─ promote
     │  └─ 11 ledger at prod  ~200ms  < 10
-    ├─ rebind
-    │  ├─ 12 jobs at prod  ~2s  < 11
-    │  └─ 13 web at prod  ~2s  < 11
-    ├─ verify
-    │  ├─ 14 jobs at prod  ~200ms  < 12
-    │  └─ 15 web at prod  ~200ms  < 13
     ├─ commit
-    │  └─ 16 commit: no way back from here  < 14 15
+    │  └─ 12 commit: no way back from here  < 11
+    ├─ rebind
+    │  ├─ 13 jobs at prod  ~2s  < 12
+    │  └─ 14 web at prod  ~2s  < 12
+    ├─ verify
+    │  ├─ 15 jobs at prod  ~200ms  < 13
+    │  ├─ 16 web at prod  ~200ms  < 14
+    │  └─ 17 all of it  < 15 16
     └─ release
-       └─ 17 jobs at prod  ~200ms  < 16
+       └─ 18 jobs at prod  ~200ms  < 17
     time  ~13s300ms of 15m (met)
     loss  0s of 5m (met)
     ");

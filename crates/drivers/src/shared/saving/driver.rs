@@ -2,7 +2,12 @@
 //! everything else to the kind's own driver.
 //! Must not know any kind.
 
-use std::{fs, path::PathBuf, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use async_trait::async_trait;
 use mainstay_backup::{Finished, IfMissing, Label, Problem, Repository, open_declared};
@@ -26,6 +31,8 @@ pub(crate) struct Saving {
 struct Work {
     home: Home,
     saves: Arc<dyn Saves>,
+    /// Opened ones: what a password gives takes long to compute, on purpose.
+    opened: Mutex<BTreeMap<RepositoryId, Repository>>,
 }
 
 impl Saving {
@@ -33,6 +40,7 @@ impl Saving {
         let work = Work {
             home: home.clone(),
             saves,
+            opened: Mutex::default(),
         };
         Self {
             inner,
@@ -176,7 +184,17 @@ impl Work {
                 format!("the plan file declares no repository {name}"),
             )
         })?;
-        open_declared(declared, missing).map_err(|error| failed(&error))
+        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(repository) = opened.get(name) {
+            // Another one may have come in its place since.
+            if repository.is_there().unwrap_or(false) {
+                return Ok(repository.clone());
+            }
+            opened.remove(name);
+        }
+        let repository = open_declared(declared, missing).map_err(|error| failed(&error))?;
+        opened.insert(name.clone(), repository.clone());
+        Ok(repository)
     }
 
     fn back_up(
