@@ -30,6 +30,10 @@ pub struct PostgresAt {
     /// The operating system's user that runs the cluster, when the agent is root. By default the data folder's owner.
     #[serde(default)]
     pub run_as: Option<String>,
+    /// Where restored copies are proven: a folder that the cluster's user can enter, with room for the whole cluster.
+    /// By default beside the data folder, else in the system's folder for temporary files.
+    #[serde(default)]
+    pub scratch: Option<String>,
     /// The role that copies from this cluster.
     #[serde(default)]
     pub replication: Option<Replication>,

@@ -14,11 +14,12 @@ use mainstay_model::{Epoch, Position, RecoveryTarget, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    super::{files::Folder, programs::Programs, rebuild::gone},
+    super::{files::Folder, instance::Instance, programs::Programs, rebuild::gone},
     choose::{Stock, Until, Way},
     held::Held,
+    leftovers::sweep,
     recover::{Reached, recover},
-    scratch::{Place, end_left_behind},
+    scratch::Place,
     store::Store,
     wait::wait,
 };
@@ -85,6 +86,7 @@ pub(super) fn bring_until(
     into: &Path,
     progress: &dyn Progress,
 ) -> Result<Brought, Cause> {
+    sweep_left(&store.instance)?;
     let stock = Stock::read(store, from)?;
     let mut last = None;
     for (way, held) in stock.ways(store, until, named)? {
@@ -139,7 +141,6 @@ enum Start {
 
 fn begin(into: &Path, begun: &Begun) -> Result<Start, Cause> {
     let broken = |e: io::Error| unusable(into, &e);
-    end_left_behind(into)?;
     if let Some(note) = note(into)
         && note.point == begun.point
         && note.target == begun.until
@@ -281,6 +282,16 @@ fn brought(way: &Way, note: &Note) -> Brought {
     }
 }
 
+/// Where it is noted that scratch servers of a store run.
+fn notes(instance: &Instance) -> PathBuf {
+    instance.state("servers")
+}
+
+/// Ends and removes what is left of restores and proofs whose process is gone.
+pub(super) fn sweep_left(instance: &Instance) -> Result<(), Cause> {
+    sweep(&notes(instance))
+}
+
 /// Where a restored folder's server works: programs of its own version, run by the user that runs the store's cluster.
 pub(super) fn place(store: &Store, data: &Path) -> Result<Place, Cause> {
     let instance = &store.instance;
@@ -295,6 +306,7 @@ pub(super) fn place(store: &Store, data: &Path) -> Result<Place, Cause> {
             data: data.to_owned(),
             user: login.user().to_owned(),
             database: login.database().to_owned(),
+            notes: notes(instance),
         })
     })
 }

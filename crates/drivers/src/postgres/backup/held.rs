@@ -225,6 +225,29 @@ impl Held {
         forgotten.map_err(|error| failed(&error))
     }
 
+    /// Forgets groups that end before a position. Histories stay: they are small, and lead to what is left.
+    pub(super) fn forget_before(&mut self, from: &Repository, lsn: u64) -> Result<(), Cause> {
+        let over = |group: &&String| {
+            let kinds = self.of_group(group).map(|(name, _)| self.size.parse(name));
+            let end = kinds.flatten().filter_map(|kind| self.end_of(kind)).max();
+            end.is_some_and(|end| end <= lsn)
+        };
+        let groups: Vec<String> = self.snapshots.keys().filter(over).cloned().collect();
+        for group in groups {
+            let ids = self.snapshots.get(&group).cloned().unwrap_or_default();
+            from.forget(&ids).map_err(|error| failed(&error))?;
+            self.snapshots.remove(&group);
+            let gone: Vec<String> = self
+                .of_group(&group)
+                .map(|(name, _)| name.clone())
+                .collect();
+            for name in &gone {
+                self.files.remove(name);
+            }
+        }
+        Ok(())
+    }
+
     fn of_group<'a>(&'a self, group: &'a str) -> impl Iterator<Item = (&'a String, &'a Node)> {
         let size = self.size;
         let in_group = move |name: &str| {

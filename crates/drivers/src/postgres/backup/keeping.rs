@@ -2,6 +2,7 @@
 //! Must not know how a log is kept.
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::PathBuf,
     sync::{
@@ -13,11 +14,12 @@ use std::{
 };
 
 use mainstay_driver::Cause;
-use mainstay_model::{PlanFile, Span, Timestamp};
+use mainstay_model::{PlanFile, RepositoryId, Span, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::{
     super::{instance::Instance, moves::lsn_text},
+    bring::sweep_left,
     logs::{Logs, Target},
     store::Store,
 };
@@ -74,6 +76,9 @@ impl Keeping {
         instances: impl Iterator<Item = &'a Instance>,
     ) -> Self {
         let threads = instances.filter_map(|instance| {
+            if let Err(cause) = sweep_left(instance) {
+                tracing::warn!(store = %instance.name, %cause, "what a scratch server left stays");
+            }
             let targets = targets(plan, instance);
             (!targets.is_empty()).then(|| {
                 let store = Store {
@@ -94,21 +99,21 @@ impl Keeping {
     }
 }
 
-fn targets(plan: &PlanFile, instance: &Instance) -> Vec<Target> {
+fn targets(plan: &PlanFile, instance: &Instance) -> Vec<(Target, Span)> {
     let backups = plan.stores.get(&instance.name).map(|store| &store.backup);
-    let backups = backups
-        .into_iter()
-        .flatten()
-        .filter(|backup| backup.pitr.is_some());
-    let mut names: Vec<_> = backups.map(|backup| &backup.to).collect();
-    names.sort();
-    names.dedup();
-    let declared = names
-        .into_iter()
-        .filter_map(|name| Some((name, plan.repositories.get(name)?)));
-    declared
-        .map(|(name, declared)| Target::Declared(name.clone(), Box::new(declared.clone())))
-        .collect()
+    // Several entries may keep their log in one repository: the longest time counts.
+    let mut wanted: BTreeMap<&RepositoryId, Span> = BTreeMap::new();
+    for backup in backups.into_iter().flatten() {
+        if let Some(pitr) = backup.pitr {
+            let known = wanted.entry(&backup.to).or_insert(pitr);
+            *known = pitr.max(*known);
+        }
+    }
+    let declared = wanted.into_iter().filter_map(|(name, pitr)| {
+        let declared = Box::new(plan.repositories.get(name)?.clone());
+        Some((Target::Declared(name.clone(), declared), pitr))
+    });
+    declared.collect()
 }
 
 fn keep(mut logs: Logs, instance: &Instance, shared: &Shared) {

@@ -11,7 +11,7 @@ use std::{
 
 use mainstay_backup::{IfMissing, Reader, Repository, open_declared};
 use mainstay_driver::Cause;
-use mainstay_model::{Repository as Declared, RepositoryId};
+use mainstay_model::{Repository as Declared, RepositoryId, Span};
 
 use super::{
     super::{job::state_failed, mark::failed as sql_failed},
@@ -20,6 +20,7 @@ use super::{
     segment::{Line, LogFile, history_name},
     spool::{Spool, Spooled},
     store::{Seen, Store},
+    trim::trim,
     wait::wait,
 };
 use crate::shared::{failed, passing};
@@ -44,9 +45,14 @@ pub(super) enum Target {
     Open(Repository),
 }
 
+/// How often log that nobody needs any more is looked for.
+const TRIM: Duration = Duration::from_secs(600);
+
 /// A target and what it has.
 struct Kept {
     target: Target,
+    /// For how long any moment is to be restorable.
+    pitr: Span,
     open: Option<(Repository, Held)>,
     /// The partial segment as it was stored last, and the moment up to which that was known.
     partial: Option<(Spooled, Reach)>,
@@ -75,6 +81,7 @@ enum Chore {
     Ask,
     Partial,
     Store,
+    Trim,
 }
 
 /// Whether a segment that is still being received is stored too.
@@ -86,9 +93,10 @@ pub(super) enum Partial {
 
 impl Logs {
     /// `every`: how often what was received is stored although its segment is not full.
-    pub(super) fn new(store: Store, every: Duration, targets: Vec<Target>) -> Self {
-        let kept = targets.into_iter().map(|target| Kept {
+    pub(super) fn new(store: Store, every: Duration, targets: Vec<(Target, Span)>) -> Self {
+        let kept = targets.into_iter().map(|(target, pitr)| Kept {
             target,
+            pitr,
             open: None,
             partial: None,
         });
@@ -132,6 +140,9 @@ impl Logs {
         if self.receiver.is_some() && self.due(Chore::Ask, ASK) {
             self.ask();
         }
+        if self.receiver.is_some() && self.due(Chore::Trim, TRIM) {
+            self.trim()?;
+        }
         if self.due(Chore::Partial, self.every) {
             return self.stored(Partial::Too);
         }
@@ -151,6 +162,15 @@ impl Logs {
         let pause = if done.is_err() { LOOK } else { Duration::ZERO };
         self.next.insert(Chore::Store, Instant::now() + pause);
         done
+    }
+
+    fn trim(&mut self) -> Result<(), Cause> {
+        for kept in &mut self.kept {
+            if let Some((repository, held)) = &mut kept.open {
+                trim(held, &self.store, repository, kept.pitr)?;
+            }
+        }
+        Ok(())
     }
 
     fn rest(&mut self) {

@@ -8,6 +8,7 @@ mod choose;
 mod feed;
 mod held;
 mod keeping;
+mod leftovers;
 mod logs;
 mod named;
 mod output;
@@ -21,6 +22,7 @@ mod spool;
 mod store;
 #[cfg(test)]
 mod tests;
+mod trim;
 mod wait;
 
 pub(super) use keeping::{Keeping, Standing};

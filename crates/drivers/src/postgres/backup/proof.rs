@@ -8,7 +8,7 @@ use tokio_postgres::SimpleQueryMessage;
 
 use super::{
     super::session::describe,
-    bring::{note, place},
+    bring::{note, place, sweep_left},
     scratch::Scratch,
     store::Store,
     wait::wait,
@@ -23,6 +23,7 @@ const READ: Duration = Duration::from_secs(24 * 3600);
 
 /// Lets a folder pass its checks. Blocks; leaves nothing running. Answers the names of those that passed.
 pub(super) fn prove(store: &Store, folder: &Path) -> Result<Vec<String>, Cause> {
+    sweep_left(&store.instance)?;
     let place = place(store, folder)?;
     let mut passed = note(folder).map(|note| note.checks).unwrap_or_default();
     wait(async {

@@ -98,6 +98,19 @@ impl Saves for PostgresSaves {
         prove(&Store::of(about), folder)
     }
 
+    /// The agent's own folders are closed to the user that runs PostgreSQL when the agent is root.
+    fn scratch(&self, about: &About<'_>) -> Result<PathBuf, Cause> {
+        let store = Store::of(about);
+        let instance = &store.instance;
+        let at = instance.at(about.site)?;
+        let name = format!("mainstay-scratch-{}", instance.name);
+        Ok(match (&at.scratch, instance.folder()) {
+            (Some(written), _) => instance.home.path(written).join(name),
+            (None, Some(data)) => beside(&data, &format!(".{name}")),
+            (None, None) => std::env::temp_dir().join(name),
+        })
+    }
+
     fn restore(
         &self,
         about: &About<'_>,

@@ -16,10 +16,13 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio_postgres::{Client, NoTls};
 
-use super::super::{
-    files::Folder,
-    programs::{Owner, Programs},
-    session::describe,
+use super::{
+    super::{
+        programs::{Owner, Programs},
+        session::describe,
+    },
+    leftovers::{Note, note},
+    recover::beside,
 };
 use crate::shared::{lasting, passing};
 
@@ -68,6 +71,8 @@ pub(super) struct Place {
     /// A superuser of the restored database.
     pub(super) user: String,
     pub(super) database: String,
+    /// Where it is noted that a server runs, for whoever comes after a crash.
+    pub(super) notes: PathBuf,
 }
 
 /// A server that runs.
@@ -76,6 +81,7 @@ pub(super) struct Scratch {
     child: Child,
     sockets: TempDir,
     log: PathBuf,
+    note: Option<Note>,
 }
 
 impl Drop for Scratch {
@@ -84,6 +90,8 @@ impl Drop for Scratch {
         let _ = self.end(Signal::QUIT, Duration::from_secs(10));
         let _ = self.child.kill();
         let _ = self.child.wait();
+        // Only now is there nothing left to find.
+        self.note = None;
     }
 }
 
@@ -179,7 +187,6 @@ impl Place {
     /// Starts a server with further settings.
     pub(super) async fn start(&self, settings: &[(&str, String)]) -> Result<Scratch, Cause> {
         self.reachable()?;
-        end_left_behind(&self.data)?;
         let control = self.control().await?;
         let sockets = tempfile::Builder::new().prefix(SOCKETS).tempdir();
         let sockets = sockets.map_err(|error| trouble("make a folder for a socket", &error))?;
@@ -212,6 +219,9 @@ impl Place {
         for (name, value) in all {
             command.arg("-c").arg(format!("{name}={value}"));
         }
+        let waits = beside(&self.data, ".mainstay-log");
+        let noted = note(&self.notes, &self.data, sockets.path(), &waits);
+        let noted = noted.map_err(|error| trouble("note a scratch server", &error))?;
         let output = File::create(&log).and_then(|file| Ok((file.try_clone()?, file)));
         let (out, err) = output.map_err(|error| trouble("write a scratch server's log", &error))?;
         let child = command
@@ -224,6 +234,7 @@ impl Place {
             child,
             sockets,
             log,
+            note: Some(noted),
         })
     }
 
@@ -251,6 +262,13 @@ impl Scratch {
     /// Where its socket is, for PostgreSQL's own programs.
     pub(super) fn host(&self) -> String {
         self.sockets.path().display().to_string()
+    }
+
+    /// Leaves it running, as a process that dies would.
+    #[cfg(test)]
+    pub(super) fn abandon(mut self) {
+        self.note.take().into_iter().for_each(Note::abandon);
+        std::mem::forget(self);
     }
 
     /// How it ended, if it did.
@@ -356,24 +374,4 @@ impl Scratch {
         }
         Ok(None)
     }
-}
-
-/// Ends a server that a process which is gone had started on this folder, and waits until it is gone.
-pub(super) fn end_left_behind(data: &Path) -> Result<(), Cause> {
-    let folder = Folder {
-        path: data.to_owned(),
-        owner: None,
-    };
-    let deadline = Instant::now() + END;
-    while let Some(pid) = folder.postmaster() {
-        if Instant::now() > deadline {
-            let what = format!("the server {pid} on {} does not end", data.display());
-            return Err(passing("scratch", what));
-        }
-        if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
-            let _ = kill_process(pid, Signal::QUIT);
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    Ok(())
 }

@@ -44,10 +44,14 @@ enum State {
 impl Spool {
     /// Makes the folder if it is not there.
     pub(super) fn open(path: &Path, size: Size, cluster: u64) -> io::Result<Self> {
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(path)?;
+        // Only the folder itself is private: others may have to get through those above.
+        if let Some(above) = path.parent() {
+            fs::create_dir_all(above)?;
+        }
+        match fs::DirBuilder::new().mode(0o700).create(path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            made => made?,
+        }
         Ok(Self {
             path: path.to_owned(),
             size,

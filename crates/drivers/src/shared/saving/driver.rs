@@ -218,7 +218,7 @@ impl Work {
         tracker: &Tracker,
     ) -> Result<Saved, Cause> {
         let repository = self.open(from, IfMissing::Refuse)?;
-        let parent = self.home.state_of("scratch", &about.declared.name);
+        let parent = self.saves.scratch(about)?;
         let _ = fs::remove_dir_all(&parent);
         fs::create_dir_all(&parent)
             .map_err(|error| passing("scratch", format!("create {}: {error}", parent.display())))?;

@@ -1,7 +1,7 @@
 //! What a kind plugs in so that its stores are saved, brought back and checked.
 //! Must not know how long any of it takes, or who asked.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use mainstay_backup::{
     BackupError, BackupOptions, Finished, Holds, Label, Parent, Progress, Repository,
@@ -48,6 +48,12 @@ pub(crate) trait Saves: Send + Sync + 'static {
         folder: &Path,
         progress: &dyn Progress,
     ) -> Result<Vec<String>, Cause>;
+
+    /// The folder in which a proof may work: nothing else is in it, and it is removed before and afterwards. It has to
+    /// be one that whoever runs the store's programs can enter.
+    fn scratch(&self, about: &About<'_>) -> Result<PathBuf, Cause> {
+        Ok(about.home.state_of("scratch", &about.declared.name))
+    }
 
     /// Brings the state that `target` names in the place of what the store has here. The store takes no application
     /// writes before, meanwhile, or after; what was there is not destroyed before the new is whole.

@@ -193,23 +193,31 @@ fn a_segment_that_is_missing_is_named_and_nothing_past_it_is_promised() {
 }
 
 /// Kills the program as soon as it has given something.
-#[derive(Default)]
-struct Killer(AtomicBool);
+struct Killer {
+    done: AtomicBool,
+    /// Whose: other tests of this process back up other servers.
+    port: u16,
+}
 
 impl Progress for Killer {
     fn found(&self, _: u64, _: u64) {
-        if !self.0.swap(true, Ordering::SeqCst) {
-            children("pg_basebackup").into_iter().for_each(kill);
+        if !self.done.swap(true, Ordering::SeqCst) {
+            children("pg_basebackup", self.port)
+                .into_iter()
+                .for_each(kill);
         }
     }
 }
 
-/// This process's own children of a name.
-fn children(program: &str) -> Vec<u32> {
+/// This process's own children of a name that talk to a port.
+fn children(program: &str, port: u16) -> Vec<u32> {
     let own = format!("PPid:\t{}", std::process::id());
     let is_ours = |folder: &Path| {
         let status = fs::read_to_string(folder.join("status")).unwrap_or_default();
-        status.starts_with(&format!("Name:\t{program}")) && status.lines().any(|line| line == own)
+        let words = fs::read_to_string(folder.join("cmdline")).unwrap_or_default();
+        status.starts_with(&format!("Name:\t{program}"))
+            && status.lines().any(|line| line == own)
+            && words.contains(&format!("port={port} "))
     };
     let all = fs::read_dir("/proc").unwrap().flatten();
     let ours = all.filter(|entry| is_ours(&entry.path()));
@@ -220,7 +228,10 @@ fn children(program: &str) -> Vec<u32> {
 #[test]
 fn a_base_backup_whose_program_is_killed_leaves_no_snapshot() {
     let Some(bed) = Bed::start() else { return };
-    let killer = Killer::default();
+    let killer = Killer {
+        done: AtomicBool::new(false),
+        port: bed.spec.port,
+    };
     let broken = base::save(&bed.store, &bed.repository, &killer).unwrap_err();
     assert_eq!(broken.code, "stream-not-whole", "{}", broken.what);
     assert!(broken.what.contains("pg_basebackup"), "{}", broken.what);
@@ -266,7 +277,7 @@ fn a_destroyed_table_comes_back_in_place_and_the_log_goes_on() {
         .unwrap();
     let scratch = place(&bed.store, &left).unwrap();
     let forgotten = wait(async { scratch.start(&[]).await });
-    std::mem::forget(forgotten.unwrap());
+    forgotten.unwrap().abandon();
     restore().unwrap();
     assert_eq!(bed.number("SELECT count(*) FROM marks"), 50);
     let old = Folder {

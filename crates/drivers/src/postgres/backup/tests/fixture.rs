@@ -16,7 +16,9 @@ use std::{
 
 use mainstay_backup::{Format, Quiet, Repository, RestorePoint};
 use mainstay_driver::Cause;
-use mainstay_model::{AgentId, ComponentId, Epoch, RecoveryTarget, SiteId, Timestamp};
+use mainstay_model::{
+    AgentId, Class, ComponentId, Declared, Epoch, KindName, RecoveryTarget, SiteId, Span, Timestamp,
+};
 use mainstay_storage::Memory;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
@@ -37,7 +39,7 @@ use crate::{
         backup::bring::place,
         cluster::{self, ClusterSpec, Role},
         instance::Instance,
-        options::PostgresOptions,
+        options::{PostgresOptions, sites},
     },
     shared::Brought,
     support::Home,
@@ -45,7 +47,7 @@ use crate::{
 
 /// A cluster, its store, and a repository.
 pub(super) struct Bed {
-    _dir: TempDir,
+    dir: Arc<TempDir>,
     pub(super) spec: ClusterSpec,
     pub(super) store: Store,
     pub(super) repository: Repository,
@@ -83,11 +85,38 @@ impl Bed {
         let bed = Self {
             store: store(&dir, &spec, "prod"),
             repository: Repository::init(Arc::new(Memory::default()), b"x", Format::V2).unwrap(),
-            _dir: dir,
+            dir: Arc::new(dir),
             spec,
         };
         bed.run("CREATE TABLE marks (id bigint PRIMARY KEY, at timestamptz NOT NULL)");
         Some(bed)
+    }
+
+    /// As a plan file declares it.
+    pub(super) fn declared(&self) -> Declared {
+        declared(&self.spec, self.store.instance.home.site.as_str())
+    }
+
+    /// A standby of it, for another site with the same repository.
+    pub(super) fn standby(&self, name: &str) -> Self {
+        let spec = spec(&self.dir.path().join(name));
+        now(cluster::create_standby(&spec, &self.spec, &site(name)));
+        Self {
+            dir: Arc::clone(&self.dir),
+            store: store(&self.dir, &spec, name),
+            repository: self.repository.clone(),
+            spec,
+        }
+    }
+
+    /// Waits until a standby has replayed so much.
+    pub(super) fn wait_replayed(&self, lsn: u64) {
+        let sql = "SELECT (pg_last_wal_replay_lsn() - '0/0'::pg_lsn)::int8";
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while self.number(sql) < i64::try_from(lsn).unwrap() {
+            assert!(Instant::now() < deadline, "it does not follow");
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// A session as Mainstay.
@@ -154,7 +183,11 @@ impl Bed {
 
     pub(super) fn logs(&self) -> Logs {
         let target = Target::Open(self.repository.clone());
-        Logs::new(self.store.clone(), Duration::from_secs(1), vec![target])
+        Logs::new(
+            self.store.clone(),
+            Duration::from_secs(1),
+            vec![(target, Span::from_secs(3600))],
+        )
     }
 
     pub(super) fn save(&self) -> RestorePoint {
@@ -356,25 +389,36 @@ fn spec(folder: &Path) -> ClusterSpec {
     }
 }
 
-fn store(dir: &TempDir, spec: &ClusterSpec, name: &str) -> Store {
+fn declared(spec: &ClusterSpec, name: &str) -> Declared {
     let at = json!({
         "url": spec.url(),
         "password": { "file": "mainstay" },
         "data": spec.data,
         "replication": { "user": "copier", "password": { "file": "copier" } },
     });
-    let options = json!({ "checks": ["SELECT count(*) > 0 FROM marks"] });
+    Declared {
+        name: ComponentId::new("ledger").unwrap(),
+        class: Class::Store,
+        kind: KindName::new("postgres").unwrap(),
+        at: [(site(name), at)].into(),
+        options: json!({ "checks": ["SELECT count(*) > 0 FROM marks"] }),
+        timeout: None,
+    }
+}
+
+fn store(dir: &TempDir, spec: &ClusterSpec, name: &str) -> Store {
+    let declared = declared(spec, name);
     Store {
         instance: Instance {
-            name: ComponentId::new("ledger").unwrap(),
+            name: declared.name.clone(),
             home: Home {
                 site: site(name),
                 agent: AgentId::new(name).unwrap(),
                 base: dir.path().to_owned(),
                 state: dir.path().join(format!("{name}-agent")),
             },
-            sites: [(site(name), serde_json::from_value(at).unwrap())].into(),
-            options: serde_json::from_value::<PostgresOptions>(options).unwrap(),
+            sites: sites(&declared),
+            options: PostgresOptions::of(&declared).unwrap(),
         },
         system: "orders".to_owned(),
     }

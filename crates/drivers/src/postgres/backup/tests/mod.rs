@@ -2,4 +2,6 @@
 
 mod crashes;
 mod fixture;
+mod moves;
+mod orders;
 mod times;

@@ -62,21 +62,22 @@ fn a_base_backup_alone_comes_back_and_passes_its_checks() {
     assert_eq!(left.len(), 3, "{left:?}");
 }
 
-/// A position comes back with what was acknowledged before it was asked for, and without what began after.
-fn assert_position(bed: &Bed, marks: &[Mark], position: (Timestamp, u64, Timestamp)) {
-    let (before, lsn, after) = position;
-    let target = RecoveryTarget::Position(Position::Lsn(lsn));
-    let brought = bed.bring_target(&target, "position").unwrap();
-    assert!(brought.position >= Some(Position::Lsn(lsn)));
-    let found = bed.marks_in("position");
+/// What was acknowledged before a moment was asked for is there, and what began after it was answered is not.
+fn assert_between(
+    bed: &Bed,
+    folder: &str,
+    marks: &[Mark],
+    (before, after): (Timestamp, Timestamp),
+) {
+    let found = bed.marks_in(folder);
     for mark in marks {
         assert!(
             mark.after > before || found.contains(&mark.id),
-            "{mark:?} is missing"
+            "{folder}: {mark:?} is missing"
         );
         assert!(
             mark.before < after || !found.contains(&mark.id),
-            "{mark:?} is there"
+            "{folder}: {mark:?} is there"
         );
     }
 }
@@ -99,10 +100,12 @@ fn three_moments_under_load_come_back_as_they_were() {
             std::thread::sleep(Duration::from_millis(50));
         }
     }
-    let position = (bed.clock(), bed.flushed(), bed.clock());
+    let (before, lsn, after) = (bed.clock(), bed.flushed(), bed.clock());
+    let position = (before, after);
     std::thread::sleep(Duration::from_millis(200));
+    let before = bed.clock();
     bed.run("SELECT pg_create_restore_point('before-deploy')");
-    let named = bed.clock();
+    let named = (before, bed.clock());
     std::thread::sleep(Duration::from_millis(300));
     let marks = marker.stop();
     store_until(&mut logs, bed.clock(), bed.flushed());
@@ -116,10 +119,13 @@ fn three_moments_under_load_come_back_as_they_were() {
         let again = bed.bring(&Until::Time(*at, Side::With), &name).unwrap();
         assert_eq!(again.position, brought.position);
     }
-    assert_position(&bed, &marks, position);
+    let target = RecoveryTarget::Position(Position::Lsn(lsn));
+    let brought = bed.bring_target(&target, "position").unwrap();
+    assert!(brought.position >= Some(Position::Lsn(lsn)));
+    assert_between(&bed, "position", &marks, position);
     let name = Until::Name("before-deploy".to_owned());
     bed.bring(&name, "named").unwrap();
-    assert_at(&bed.marks_in("named"), &marks, named, "named");
+    assert_between(&bed, "named", &marks, named);
     bed.bring(&Until::End, "end").unwrap();
     let found = bed.marks_in("end");
     assert!(
