@@ -288,7 +288,9 @@ fn repack(repository: &Repository, survey: &Survey, saver: &Saver<'_>) -> Result
             let sealed = bytes.clone();
             let proven = read.map_err(BackupError::from).and_then(|()| {
                 let (kind, id) = (entry.kind, entry.id);
-                repository.open_blob(kind, id, place, &mut bytes, &mut unseal, &mut plain)
+                let opened =
+                    repository.open_blob(kind, id, place, &mut bytes, &mut unseal, &mut plain);
+                opened.map(|_| ())
             });
             proven.map_err(|error| saver.fail(refuse(error)))?;
             hand.save_sealed(*entry, &sealed)?;

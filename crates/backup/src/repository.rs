@@ -10,7 +10,7 @@ use crate::{
     BackupError, FileKind, Id, Index, Snapshot, Who,
     codec::{decode, encode},
     config::Config,
-    crypto::{Key, OVERHEAD},
+    crypto::{IV, Key, OVERHEAD},
     index::{self, Gathered, Place},
     key::{self, KeyFile},
     layout,
@@ -369,28 +369,27 @@ impl Repository {
         };
         self.storage()
             .read(&FileKind::Pack.name(pack)?, part, &mut bytes)?;
-        let mut plain = Vec::new();
-        self.open_blob(
-            kind,
-            id,
-            place,
-            &mut bytes,
-            &mut Unseal::default(),
-            &mut plain,
-        )?;
+        let (mut unseal, mut plain) = (Unseal::default(), Vec::new());
+        let opened = self.open_blob(kind, id, place, &mut bytes, &mut unseal, &mut plain)?;
+        let length = opened.len();
+        if place.raw == 0 {
+            bytes.drain(..IV);
+            bytes.truncate(length);
+            return Ok(bytes);
+        }
         Ok(plain)
     }
 
-    /// Opens a blob that was read, and proves that it is what its name says.
-    pub(crate) fn open_blob(
+    /// Opens a blob that was read, and proves that it is what its name says. What was not compressed stays where it is.
+    pub(crate) fn open_blob<'a>(
         &self,
         kind: BlobKind,
         id: Id,
         place: Place,
-        sealed: &mut [u8],
+        sealed: &'a mut [u8],
         unseal: &mut Unseal,
-        into: &mut Vec<u8>,
-    ) -> Result<(), BackupError> {
+        into: &'a mut Vec<u8>,
+    ) -> Result<&'a [u8], BackupError> {
         let bad = |how: String| BackupError::BadBlob { kind, id, how };
         if place.raw > LONGEST_BLOB || sealed.len() < OVERHEAD {
             return Err(bad(format!("it would have {} bytes", place.raw)));
@@ -399,10 +398,10 @@ impl Repository {
             .key()
             .open(sealed)
             .map_err(|error| bad(error.to_string()))?;
-        into.clear();
-        if place.raw == 0 {
-            into.extend_from_slice(text);
+        let plain = if place.raw == 0 {
+            text
         } else {
+            into.clear();
             let raw = usize::try_from(place.raw).map_err(|error| bad(error.to_string()))?;
             into.try_reserve_exact(raw)
                 .map_err(|error| bad(error.to_string()))?;
@@ -412,11 +411,12 @@ impl Repository {
             if into.len() != raw {
                 return Err(bad(format!("it has {} bytes, not {raw}", into.len())));
             }
-        }
-        if Id::of(into) != id {
+            &into[..]
+        };
+        if Id::of(plain) != id {
             return Err(bad("its content is not what its name says".to_owned()));
         }
-        Ok(())
+        Ok(plain)
     }
 }
 

@@ -175,6 +175,7 @@ pub(crate) fn prove(
         let opened = match read.get_mut(from..from.saturating_add(entry.length as usize)) {
             Some(sealed) => repository
                 .open_blob(entry.kind, entry.id, place(entry), sealed, unseal, plain)
+                .map(|_| ())
                 .map_err(|error| error.to_string()),
             None => Err(format!("{} {} lies beyond its end", entry.kind, entry.id)),
         };

@@ -266,9 +266,10 @@ impl<'a> Fetcher<'a> {
         let opened = self
             .repository
             .open_blob(BlobKind::Data, id, place, sealed, unseal, plain);
-        if let Err(error) = opened {
-            return self.lost(blob, &error.to_string());
-        }
+        let plain = match opened {
+            Ok(plain) => plain,
+            Err(error) => return self.lost(blob, &error.to_string()),
+        };
         for Fetch { goes, .. } in blob {
             match self.write(*goes, plain) {
                 Ok(()) => self.progress.done(0, plain.len() as u64),
