@@ -129,8 +129,9 @@ impl Verifier {
         if !receipt.is_consistent() {
             return Err(Flaw::Evidence(receipt.level));
         }
-        // A restore is tried on any restore point, also an old one: it joins nothing.
-        if receipt.level <= Level::ReadBack {
+        // A whole restore point joins nothing, and any of them may be proven or tried out at any time, also an old one.
+        let whole = receipt.point.is_some() && receipt.range.after.is_none();
+        if receipt.level <= Level::ReadBack && !whole {
             self.follows(&receipt)?;
             let reached = (receipt.range.to.clone(), receipt.epoch);
             self.reached.insert(chain_of(&receipt), reached);

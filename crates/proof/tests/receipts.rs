@@ -158,6 +158,20 @@ fn i12_a_gap_and_an_older_epoch_are_found() {
 }
 
 #[test]
+fn restore_points_are_proven_in_any_order() {
+    let old = || claim("ledger", None, "lsn 10", 1);
+    let new = || claim("ledger", None, "lsn 90", 7);
+    let chain = lines(vec![
+        proven(new(), Level::Stored),
+        proven(new(), Level::ReadBack),
+        proven(old(), Level::Stored),
+        proven(old(), Level::ReadBack),
+        claim("ledger", None, "lsn 95", 7),
+    ]);
+    assert_eq!(flaw(&chain), None);
+}
+
+#[test]
 fn i30_what_is_left_out_swapped_or_signed_by_another_is_found() {
     let mut left_out = good();
     left_out.remove(1);

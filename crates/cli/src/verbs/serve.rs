@@ -88,6 +88,13 @@ fn say_kept(notice: &KeeperNotice, args: &ServeArgs, out: &Output) {
                 serde_json::json!({ "what": "proven", "at": at, "proof": proof }),
             )
         }
+        KeeperNotice::Validated(period) => (
+            format!(
+                "{}: {} files created before {} compared with its newest restore point, {} missing",
+                period.store, period.found.entries, period.until, period.found.missing
+            ),
+            serde_json::json!({ "what": "validated", "at": at, "period": period }),
+        ),
         KeeperNotice::Damaged { repository, faults } => (
             out.paint(
                 Tone::Bad,

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod asked;
+mod backups;
 mod by_hand;
 mod crash;
 mod support;

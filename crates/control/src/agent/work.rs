@@ -46,7 +46,7 @@ impl Works {
     pub(super) fn start(self: &Arc<Self>, action: Action) -> Result<WorkReport, String> {
         if !matches!(
             action.op,
-            Op::Backup { .. } | Op::Prove { .. } | Op::Extract { .. }
+            Op::Backup { .. } | Op::Prove { .. } | Op::Validate { .. } | Op::Extract { .. }
         ) {
             return Err(format!("{:?} is done by a run only", action.op));
         }

@@ -19,6 +19,7 @@ use super::{
     BackupsError,
     keep::{Forgotten, forget, retention},
     prove::{Proof, prove_stored, prove_tested},
+    validate::{Period, validate},
     vault::{Point, Vault, blocking},
 };
 use crate::{clock, desk::Desk};
@@ -37,6 +38,8 @@ const PAUSE: Span = Span::from_secs(60);
 pub enum KeeperNotice {
     /// A restore point was proven.
     Proven(Box<Proof>),
+    /// What a store has was compared with its newest restore point.
+    Validated(Box<Period>),
     /// A restore point or a repository is not as it should be.
     Damaged {
         /// The repository.
@@ -180,6 +183,7 @@ impl Keeper<'_> {
             self.prove(vault, &points, scrub).await;
         }
         self.test(vault, &points).await?;
+        self.validate(vault).await?;
         if forget {
             self.forget(vault).await?;
         }
@@ -295,6 +299,33 @@ impl Keeper<'_> {
                     self.say(KeeperNotice::Proven(Box::new(proof)));
                 }
                 Err(error) => self.failed(&vault.name, "test", &about, &error),
+            }
+        }
+        Ok(())
+    }
+
+    /// What the plan file wants compared by itself.
+    async fn validate(&mut self, vault: &Vault) -> Result<(), BackupsError> {
+        let stores = self.desk.plan.stores.iter();
+        let wanted: Vec<(ComponentId, Span)> = stores
+            .filter_map(|(store, declared)| {
+                let to = declared.backup.iter().find(|one| one.to == vault.name)?;
+                Some((store.clone(), to.validate?))
+            })
+            .collect();
+        for (store, every) in wanted {
+            let chore = format!("validate {store} {}", vault.name);
+            let about = store.to_string();
+            if !self.due(&chore, every)? || self.paused(&vault.name, "validate", &about) {
+                continue;
+            }
+            match validate(self.desk, vault, &store, &|_| {}).await {
+                Ok(period) => {
+                    self.desk.state.set_chore(&chore, clock::now()).await?;
+                    self.damaged(&vault.name, period.found.first_missing.clone());
+                    self.say(KeeperNotice::Validated(Box::new(period)));
+                }
+                Err(error) => self.failed(&vault.name, "validate", &about, &error),
             }
         }
         Ok(())

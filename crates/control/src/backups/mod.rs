@@ -6,6 +6,7 @@ mod error;
 mod keep;
 mod keeper;
 mod prove;
+mod validate;
 mod vault;
 mod work;
 
@@ -13,5 +14,6 @@ pub use error::BackupsError;
 pub use keep::{Forgotten, Kept, forget, retention};
 pub use keeper::{KeeperNotice, keep};
 pub use prove::{Proof, Proven, prove_stored, prove_tested};
+pub use validate::{Period, validate};
 pub use vault::{Point, Vault, position_text};
 pub use work::{Follow, follow, owner_of, tester_of};

@@ -113,7 +113,8 @@ fn stores(world: &World, out: &mut String) {
     }
     let _ = writeln!(
         out,
-        "    copy: {{ every: 1s, deletes: mirror }}\n    lease: {LEASE}"
+        "    copy: {{ every: 1s, deletes: mirror }}\n    backup: [ {{ every: 10m, to: offsite, keep: {{ within: 14d }} }} ]\n    \
+         lease: {LEASE}"
     );
     let _ = writeln!(
         out,

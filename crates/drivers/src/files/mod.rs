@@ -13,6 +13,7 @@ mod saves;
 mod state;
 #[cfg(test)]
 mod tests;
+mod validate;
 
 pub(crate) use driver::FilesDriver;
 pub(crate) use kind::{FilesKind, NAME};

@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc};
 
 use mainstay_backup::{Files, Finished, Holds, Label, Progress, Repository, Selected, backup};
 use mainstay_driver::{ActError, Cause};
-use mainstay_model::{Epoch, Output, RecoveryTarget};
+use mainstay_model::{Epoch, Output, RecoveryTarget, Timestamp};
 
 use super::{
     driver::FilesDriver,
@@ -13,8 +13,11 @@ use super::{
     options::FilesOptions,
     own::Ours,
     restore::put,
+    validate::validate,
 };
-use crate::shared::{About, Brought, Saves, Workshop, bring, failed, lasting, now, refused};
+use crate::shared::{
+    About, Brought, Saves, Validated, Workshop, bring, failed, lasting, now, refused,
+};
 
 /// The half of `files` that saves.
 #[derive(Debug, Clone)]
@@ -60,6 +63,20 @@ impl Saves for FilesSaves {
 
     fn check(&self, _: &About<'_>, _: &Path, _: &dyn Progress) -> Result<Vec<String>, Cause> {
         Ok(Vec::new())
+    }
+
+    fn validate(
+        &self,
+        about: &About<'_>,
+        from: &Repository,
+        since: Option<Timestamp>,
+        progress: &dyn Progress,
+    ) -> Result<Validated, Cause> {
+        let root = FilesDriver::root(about.home, about.declared, about.site)?;
+        let options = FilesOptions::of(about.declared);
+        let options = options.map_err(|error| lasting("options-invalid", error.to_string()))?;
+        let patterns = options.patterns().map_err(|error| failed(&error))?;
+        validate(about, &root, &patterns, from, since, progress)
     }
 
     fn restore(

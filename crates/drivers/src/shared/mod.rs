@@ -30,5 +30,5 @@ pub(crate) use ownership::{Asker, Marked, Opening, Replaces, State, owned, owner
 pub(crate) use program::{Program, RunError, Said, run};
 pub(crate) use reconcile::{reconcile, reconciled};
 pub(crate) use route::routed;
-pub(crate) use saving::{About, Brought, Saves, Saving, Workshop, bring, failed};
+pub(crate) use saving::{About, Brought, Saves, Saving, Validated, Workshop, bring, failed, find};
 pub(crate) use schema::{empty_schema, schema_of};

@@ -250,6 +250,14 @@ pub enum Op {
         /// Which one.
         target: RecoveryTarget,
     },
+    /// Compare what it has with the newest complete restore point: what was created or changed since that time must be
+    /// in it.
+    Validate {
+        /// The repository.
+        from: RepositoryId,
+        /// What is older was validated before; none for everything.
+        since: Option<Timestamp>,
+    },
     /// Bring a restore point, or a part of it, into a folder of its own at the action's site.
     Extract {
         /// The repository.

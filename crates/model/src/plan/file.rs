@@ -184,6 +184,10 @@ pub struct Backup {
     /// How often the newest restore point is restored into a scratch place and checked there. Default: 7d.
     #[serde(default = "weekly")]
     pub test: Span,
+    /// How often it is compared with what the store has: everything that was created since the last good comparison must
+    /// be in it. Default: never by itself; `mainstay backup validate` does it.
+    #[serde(default)]
+    pub validate: Option<Span>,
 }
 
 fn weekly() -> Span {

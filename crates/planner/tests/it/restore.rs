@@ -18,6 +18,7 @@ fn saved() -> PlanFile {
         keep: Keep::default(),
         pitr: None,
         test: Span::MAX,
+        validate: None,
     }];
     file
 }

@@ -19,6 +19,7 @@ fn cold_standby_is_provisioned_and_restored() {
         keep: Keep::default(),
         pitr: None,
         test: Span::MAX,
+        validate: None,
     }];
     let mut observed = all_at(&file, "prod");
     observed.stores.get_mut("attachments").unwrap().at.clear();

@@ -7,6 +7,7 @@ mod restore;
 mod run;
 mod shared;
 mod show;
+mod validate;
 mod verb;
 mod verify;
 

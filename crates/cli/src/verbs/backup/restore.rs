@@ -136,29 +136,44 @@ pub(super) async fn run(
     Ok(exit)
 }
 
-/// The restore point that is meant, by its name: what is saved right before a restore in place is newer than the newest.
+/// What is meant, as long as nothing has been stopped for it: the newest restore point by its name, because what is saved
+/// right before a restore in place is newer; and a time only if something was saved before it.
 async fn settled(
     session: &Session,
     store: &ComponentId,
     from: &RepositoryId,
     target: RecoveryTarget,
 ) -> Result<RecoveryTarget, Failure> {
-    if target != RecoveryTarget::Newest {
-        return Ok(target);
-    }
     let vault = vault(session, from).await?;
     let points = vault.points(&session.desk).await.map_err(failed)?;
     let complete = |point: &&Point| {
         point.store == *store && !point.log && point.whole == retention::Whole::Complete
     };
-    let newest = points.iter().rev().find(complete);
-    newest
-        .map(|point| RecoveryTarget::Point(point.id.clone()))
-        .ok_or_else(|| {
-            let what = format!("{from} has no complete restore point of {store}");
-            Failure::new("no-restore-point", what)
-                .next("`mainstay backup list` shows what there is")
-        })
+    let mut complete = points.iter().rev().filter(complete);
+    let (found, what) = match &target {
+        RecoveryTarget::Newest => (complete.next(), "has no complete restore point".to_owned()),
+        RecoveryTarget::Time(time) => (
+            complete.find(|point| point.taken <= *time),
+            format!("has no complete restore point from before {time}"),
+        ),
+        RecoveryTarget::Point(wanted) => (
+            complete.find(|point| !wanted.is_empty() && point.id.starts_with(wanted)),
+            format!("has no complete restore point {wanted:?}"),
+        ),
+        RecoveryTarget::Position(_) | RecoveryTarget::Named(_) => return Ok(target),
+    };
+    let Some(found) = found else {
+        let what = format!("{from} {what} of {store}");
+        return Err(Failure::refused("no-restore-point", what).next(format!(
+            "`mainstay backup list {store}` shows what there is"
+        )));
+    };
+    Ok(match target {
+        RecoveryTarget::Newest | RecoveryTarget::Point(_) => {
+            RecoveryTarget::Point(found.id.clone())
+        }
+        other => other,
+    })
 }
 
 /// As a run of its own, computed and proven like any other.

@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::{keys, list, prune, restore, run, show, verify};
+use super::{keys, list, prune, restore, run, show, validate, verify};
 
 use crate::{
     args::{Format, Global},
@@ -31,6 +31,8 @@ enum What {
     Show(show::ShowArgs),
     /// Prove restore points: stored, read back, restored, checked. Each level leaves a receipt.
     Verify(verify::VerifyArgs),
+    /// Compare what stores have with their newest restore points: is everything in it that was created since last time?
+    Validate(validate::ValidateArgs),
     /// Take away the restore points that the plan file does not keep, and free their room.
     Prune(prune::PruneArgs),
     /// Bring a store, or a part of it, back into a folder.
@@ -46,6 +48,7 @@ pub(crate) async fn run(args: BackupArgs, global: &Global, out: &Output) -> Resu
         What::List(args) => list::run(&args, &session, out).await,
         What::Show(args) => show::run(&args, &session, out).await,
         What::Verify(args) => verify::run(&args, &session, out).await,
+        What::Validate(args) => validate::run(&args, &session, out).await,
         What::Prune(args) => prune::run(&args, &session, out).await,
         What::Restore(args) => restore::run(&args, &session, out).await,
         What::Keys(args) => keys::run(&args, &session, out).await,

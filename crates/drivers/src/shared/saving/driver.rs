@@ -12,13 +12,13 @@ use std::{
 use async_trait::async_trait;
 use mainstay_backup::{Finished, IfMissing, Label, Problem, Repository, open_declared};
 use mainstay_driver::{ActError, Cause, Driver, Handle, Order, Progress};
-use mainstay_model::{Op, Output, RecoveryTarget, RepositoryId, Sample, Saved, Scope};
+use mainstay_model::{Op, Output, Position, RecoveryTarget, RepositoryId, Sample, Saved, Scope};
 
 use super::{
     super::{Home, hindered, lasting, passing, refused, write_durably},
     extract::Brought,
     jobs::{Jobs, Tracker},
-    saves::{About, Saves, failed},
+    saves::{About, Saves, Validated, failed},
 };
 
 /// A kind's driver and the half of it that saves.
@@ -77,7 +77,7 @@ impl Driver for Saving {
     async fn recall(&self, order: &Order) -> Result<Progress, ActError> {
         match order.action.op {
             // It changed nothing but a repository or a folder of its own, where no half of it counts.
-            Op::Backup { .. } | Op::Prove { .. } | Op::Extract { .. } => {
+            Op::Backup { .. } | Op::Prove { .. } | Op::Validate { .. } | Op::Extract { .. } => {
                 let what = "nobody lived to see its end; no half of it counts";
                 Err(ActError::NotDone(passing("job-gone", what)))
             }
@@ -90,7 +90,11 @@ impl Driver for Saving {
 fn is_ours(op: &Op) -> bool {
     matches!(
         op,
-        Op::Backup { .. } | Op::Prove { .. } | Op::Extract { .. } | Op::Restore { .. }
+        Op::Backup { .. }
+            | Op::Prove { .. }
+            | Op::Validate { .. }
+            | Op::Extract { .. }
+            | Op::Restore { .. }
     )
 }
 
@@ -109,6 +113,13 @@ impl Work {
         let done = match &order.action.op {
             Op::Backup { to } => self.back_up(&about, to, tracker),
             Op::Prove { from, target } => self.prove(&about, from, target, tracker),
+            Op::Validate { from, since } => {
+                tracker.phase("comparing");
+                self.open(from, IfMissing::Refuse).and_then(|repository| {
+                    let done = self.saves.validate(&about, &repository, *since, tracker)?;
+                    Ok(validated(done))
+                })
+            }
             Op::Extract {
                 from,
                 target,
@@ -266,6 +277,23 @@ fn saved(label: Label, finished: &Finished) -> Saved {
         stored: finished.stored.bytes,
         missing: finished.problems.len() as u64,
         first_missing: named(&finished.problems),
+        checks: Vec::new(),
+    }
+}
+
+fn validated(done: Validated) -> Saved {
+    let label = done.point.label;
+    Saved {
+        point: done.point.id.to_string(),
+        tree: done.there,
+        taken: label.taken,
+        epoch: label.epoch,
+        position: Some(Position::Digest(done.here)),
+        entries: done.entries,
+        bytes: done.bytes,
+        stored: 0,
+        missing: done.missing.len() as u64,
+        first_missing: named(&done.missing),
         checks: Vec::new(),
     }
 }

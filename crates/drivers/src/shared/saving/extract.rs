@@ -40,7 +40,7 @@ pub(crate) struct Brought {
 }
 
 /// Finds the restore point that a target names. For a time it is the newest one taken before it.
-fn find(
+pub(crate) fn find(
     about: &About<'_>,
     from: &Repository,
     target: &RecoveryTarget,

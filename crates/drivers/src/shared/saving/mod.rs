@@ -8,5 +8,5 @@ mod jobs;
 mod saves;
 
 pub(crate) use driver::Saving;
-pub(crate) use extract::{Brought, Workshop, bring};
-pub(crate) use saves::{About, Saves, failed};
+pub(crate) use extract::{Brought, Workshop, bring, find};
+pub(crate) use saves::{About, Saves, Validated, failed};

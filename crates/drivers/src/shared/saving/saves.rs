@@ -4,13 +4,14 @@
 use std::path::{Path, PathBuf};
 
 use mainstay_backup::{
-    BackupError, BackupOptions, Finished, Holds, Label, Parent, Progress, Repository,
+    BackupError, BackupOptions, Finished, Holds, Label, Parent, Problem, Progress, Repository,
+    RestorePoint,
 };
 use mainstay_driver::{ActError, Cause, Order, Retry};
 use mainstay_model::{Declared, Epoch, Output, Position, RecoveryTarget, SiteId, Timestamp};
 
 use super::{
-    super::{Asker, Home, refused},
+    super::{Asker, Home, lasting, refused},
     extract::Brought,
 };
 
@@ -55,6 +56,23 @@ pub(crate) trait Saves: Send + Sync + 'static {
         Ok(about.home.state_of("scratch", &about.declared.name))
     }
 
+    /// Looks whether everything that was created or changed from `since` until the newest complete restore point was
+    /// taken is in it, with its content. Nothing that came later is looked at.
+    fn validate(
+        &self,
+        about: &About<'_>,
+        from: &Repository,
+        since: Option<Timestamp>,
+        progress: &dyn Progress,
+    ) -> Result<Validated, Cause> {
+        let _ = (from, since, progress);
+        let what = format!(
+            "{} stores are not compared file by file: a restore is what proves them",
+            about.declared.kind
+        );
+        Err(lasting("not-validated", what))
+    }
+
     /// Brings the state that `target` names in the place of what the store has here. The store takes no application
     /// writes before, meanwhile, or after; what was there is not destroyed before the new is whole.
     fn restore(
@@ -70,6 +88,23 @@ pub(crate) trait Saves: Send + Sync + 'static {
             format!("{} stores cannot be restored in place", about.declared.kind),
         ))
     }
+}
+
+/// What a comparison of a store with its newest restore point found.
+#[derive(Debug, Clone)]
+pub(crate) struct Validated {
+    /// The restore point.
+    pub(crate) point: RestorePoint,
+    /// Entries that were compared.
+    pub(crate) entries: u64,
+    /// Their bytes.
+    pub(crate) bytes: u64,
+    /// A digest over what the store has of them.
+    pub(crate) here: String,
+    /// The same over what the restore point has.
+    pub(crate) there: String,
+    /// What is not in the restore point as it is in the store.
+    pub(crate) missing: Vec<Problem>,
 }
 
 /// Which store, where, for which order.
