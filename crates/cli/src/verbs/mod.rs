@@ -17,6 +17,7 @@ pub(crate) mod receipts;
 pub(crate) mod run;
 pub(crate) mod run_show;
 pub(crate) mod serve;
+mod serve_kept;
 pub(crate) mod status;
 
 mod dispatch;

@@ -2,13 +2,14 @@
 
 use clap::Args;
 use mainstay_control::{
-    backups::{self, KeeperNotice},
+    backups,
     state::{Proposal, ProposalState},
     watch::{self, WatchNotice},
 };
 use mainstay_model::SiteId;
 use tokio::sync::mpsc;
 
+use super::serve_kept::say_kept;
 use crate::{
     args::Global,
     context,
@@ -56,7 +57,7 @@ pub(crate) async fn run(args: &ServeArgs, global: &Global, out: &Output) -> Resu
         loop {
             tokio::select! {
                 Some(notice) = heard.recv() => say(&notice, args, out),
-                Some(notice) = kept.recv() => say_kept(&notice, args, out),
+                Some(notice) = kept.recv() => say_kept(&notice, args.json, out),
                 else => return,
             }
         }
@@ -68,82 +69,6 @@ pub(crate) async fn run(args: &ServeArgs, global: &Global, out: &Output) -> Resu
     })?;
     out.line("no longer watching");
     Ok(Exit::Done)
-}
-
-/// What the keeper of the backups did.
-fn say_kept(notice: &KeeperNotice, args: &ServeArgs, out: &Output) {
-    let at = context::now();
-    let (line, value) = match notice {
-        KeeperNotice::Proven(proof) => {
-            let levels: Vec<String> = proof.issued.iter().map(ToString::to_string).collect();
-            let point = &proof.point;
-            let line = format!(
-                "restore point {} of {}: {}",
-                point.id.get(..8).unwrap_or(&point.id),
-                point.store,
-                levels.join(", ")
-            );
-            (
-                line,
-                serde_json::json!({ "what": "proven", "at": at, "proof": proof }),
-            )
-        }
-        KeeperNotice::Validated(period) => (
-            format!(
-                "{}: {} files created before {} compared with its newest restore point, {} missing",
-                period.store, period.found.entries, period.until, period.found.missing
-            ),
-            serde_json::json!({ "what": "validated", "at": at, "period": period }),
-        ),
-        KeeperNotice::Damaged { repository, faults } => (
-            out.paint(
-                Tone::Bad,
-                &format!("{repository} is damaged: {}", faults.join("; ")),
-            ),
-            serde_json::json!({ "what": "damaged", "at": at, "repository": repository, "faults": faults }),
-        ),
-        KeeperNotice::Scrubbed {
-            repository,
-            scrubbed,
-        } => (
-            format!(
-                "{repository}: {} of {} packs read again",
-                scrubbed.packs_read, scrubbed.packs
-            ),
-            serde_json::json!({
-                "what": "scrubbed", "at": at, "repository": repository,
-                "packs": scrubbed.packs, "packs_read": scrubbed.packs_read, "never_read": scrubbed.never_read,
-            }),
-        ),
-        KeeperNotice::Forgotten {
-            repository,
-            forgotten,
-        } => (
-            format!(
-                "{repository}: {} restore points taken away, {} bytes freed",
-                forgotten.points, forgotten.freed
-            ),
-            serde_json::json!({
-                "what": "forgotten", "at": at, "repository": repository,
-                "points": forgotten.points, "freed": forgotten.freed,
-            }),
-        ),
-        KeeperNotice::Failed {
-            repository,
-            doing,
-            why,
-        } => (
-            out.paint(Tone::Bad, &format!("{doing} {repository}: {why}")),
-            serde_json::json!({
-                "what": "failed", "at": at, "repository": repository, "doing": doing, "why": why,
-            }),
-        ),
-    };
-    if args.json {
-        out.raw(value.to_string());
-    } else {
-        out.line(format!("{at} {line}"));
-    }
 }
 
 fn say(notice: &WatchNotice, args: &ServeArgs, out: &Output) {

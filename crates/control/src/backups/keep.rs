@@ -123,3 +123,110 @@ pub async fn forget(
     })
     .await?
 }
+
+#[cfg(test)]
+mod tests {
+    use mainstay_backup::{Holds, Label, RestorePoint, Snapshot, Time};
+    use mainstay_model::{Epoch, Keep, KindName, SiteId, Span, Timestamp};
+    use mainstay_proof::Level;
+
+    use super::*;
+
+    const HOUR: i64 = 3_600_000_000;
+
+    fn point(id: u8, hours: i64, proven: Option<Level>, log: bool) -> Point {
+        let at = Timestamp(hours * HOUR);
+        let label = Label {
+            taken: at,
+            system: "orders".to_owned(),
+            store: ComponentId::new("ledger").unwrap(),
+            kind: KindName::new("postgres").unwrap(),
+            site: SiteId::new("prod").unwrap(),
+            epoch: Epoch(1),
+            position: None,
+            holds: if log { Holds::Log } else { Holds::Store },
+        };
+        let id = Id([id; 32]);
+        let snapshot = Snapshot {
+            time: Time::EPOCH,
+            tree: id,
+            tags: label.tags(),
+            ..serde_json::from_value(serde_json::json!({
+                "time": "1970-01-01T00:00:00Z", "tree": id.to_string(),
+            }))
+            .unwrap()
+        };
+        Point {
+            id: id.to_string(),
+            repository: RepositoryId::new("offsite").unwrap(),
+            store: label.store.clone(),
+            kind: label.kind.clone(),
+            site: label.site.clone(),
+            epoch: label.epoch,
+            taken: at,
+            position: None,
+            log,
+            whole: Whole::Complete,
+            missing: 0,
+            recorded: at,
+            proven,
+            found: Arc::new(RestorePoint {
+                id,
+                label,
+                snapshot,
+            }),
+        }
+    }
+
+    fn judged(points: &[Point], keep: Keep, pitr: Option<Span>) -> Vec<Vec<Reason>> {
+        let policy = Backup {
+            every: Span::from_secs(3600),
+            to: RepositoryId::new("offsite").unwrap(),
+            keep,
+            pitr,
+            test: Span::MAX,
+            validate: None,
+        };
+        let mut stays = vec![Vec::new(); points.len()];
+        let own: Vec<usize> = (0..points.len()).collect();
+        judge(points, &own, &policy, &mut stays);
+        stays
+    }
+
+    #[test]
+    fn a_restore_to_any_moment_of_the_window_has_something_to_begin_with() {
+        let proven = Some(Level::ReadBack);
+        let points: Vec<Point> = (0..10)
+            .map(|n| point(n, i64::from(n), proven, false))
+            .collect();
+        let keep = Keep {
+            last: Some(2),
+            ..Keep::default()
+        };
+        let kept = |pitr: Option<Span>| -> Vec<usize> {
+            let stays = judged(&points, keep.clone(), pitr);
+            (0..points.len())
+                .filter(|at| !stays[*at].is_empty())
+                .collect()
+        };
+        assert_eq!(kept(None), [8, 9]);
+        // The window begins at hour 5 and a half: the one of hour 5 leads into it.
+        assert_eq!(kept(Some(Span::from_secs(3600 * 7 / 2))), [5, 8, 9]);
+        // Older than everything: the oldest one is where it begins.
+        assert_eq!(kept(Some(Span::from_secs(3600 * 1000))), [0, 8, 9]);
+    }
+
+    #[test]
+    fn pieces_of_a_log_stay_and_push_nothing_out() {
+        let proven = Some(Level::ReadBack);
+        let mut points = vec![point(0, 0, proven, false)];
+        points.extend((1..50).map(|n| point(n, i64::from(n), proven, true)));
+        let keep = Keep {
+            last: Some(1),
+            ..Keep::default()
+        };
+        let stays = judged(&points, keep, None);
+        assert!(stays[0].contains(&Reason::Last));
+        assert!(stays[1..].iter().all(|one| *one == [Reason::Log]));
+    }
+}

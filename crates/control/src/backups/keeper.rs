@@ -28,6 +28,8 @@ use crate::{clock, desk::Desk};
 const LOOK: Duration = Duration::from_secs(2);
 /// How often a scrub reads its share.
 const SCRUB: Span = Span::from_secs(3600);
+/// How often the newest pieces of logs are proven.
+const LOGS: Span = Span::from_secs(60);
 /// How often what is not kept is taken away.
 const FORGET: Span = Span::from_secs(24 * 3600);
 /// After something failed it is left alone for so long.
@@ -200,7 +202,10 @@ impl Keeper<'_> {
     /// Stored and read back, as soon as they appear.
     async fn prove(&mut self, vault: &Vault, points: &[Point], scrub: bool) {
         let name = &vault.name;
-        let unproven = |point: &&Point| point.proven < Some(Level::ReadBack);
+        // Pieces of logs appear all the time.
+        let logs = self.due(&format!("logs {name}"), LOGS).unwrap_or(true);
+        let unproven =
+            |point: &&Point| point.proven < Some(Level::ReadBack) && (logs || !point.log);
         let unproven: Vec<Point> = points.iter().filter(unproven).cloned().collect();
         if (unproven.is_empty() && !scrub) || self.paused(name, "prove", "") {
             return;
@@ -240,8 +245,9 @@ impl Keeper<'_> {
                         self.say(KeeperNotice::Proven(Box::new(proof)));
                     }
                 }
-                if scrub {
-                    let chore = format!("scrub {name}");
+                let scrubbed = scrub.then(|| format!("scrub {name}"));
+                let logged = logs.then(|| format!("logs {name}"));
+                for chore in scrubbed.into_iter().chain(logged) {
                     let done = self.desk.state.set_chore(&chore, clock::now()).await;
                     if let Err(error) = done {
                         self.failed(name, "prove", "", &error.into());

@@ -94,10 +94,13 @@ async fn issue(
     level: Level,
 ) -> Result<Proof, BackupsError> {
     let mut evidence = Vec::new();
-    if seen.is_stored() && point.proven < Some(Level::Stored) {
+    let read_back = level >= Level::ReadBack && seen.is_read_back();
+    // A piece of a log is soon replaced by a longer one: one receipt is enough for it.
+    let twice = point.log && read_back;
+    if seen.is_stored() && point.proven < Some(Level::Stored) && !twice {
         evidence.push(Evidence::Stored);
     }
-    if level >= Level::ReadBack && seen.is_read_back() && point.proven < Some(Level::ReadBack) {
+    if read_back && point.proven < Some(Level::ReadBack) {
         let matched = Matched::new(Hash(point.found.snapshot.tree.0), Hash(seen.tree.0));
         evidence.push(Evidence::ReadBack(matched.map_err(mismatch)?));
     }
