@@ -71,7 +71,10 @@ pub(super) struct Logs {
     reach: Reach,
     pause: Duration,
     next: BTreeMap<Chore, Instant>,
+    /// Why there is a gap, if the server had removed what was not received.
     pub(super) lost: Option<String>,
+    /// The log goes on wherever the server still has it: what is stored does not lead there.
+    behind_gap: bool,
 }
 
 /// What is done again and again, each at its time.
@@ -112,6 +115,7 @@ impl Logs {
             pause: Duration::ZERO,
             next: BTreeMap::new(),
             lost: None,
+            behind_gap: false,
         }
     }
 
@@ -138,6 +142,7 @@ impl Logs {
             started?;
         }
         if self.receiver.is_some() && self.due(Chore::Ask, ASK) {
+            self.make_room()?;
             self.ask();
         }
         if self.receiver.is_some() && self.due(Chore::Trim, TRIM) {
@@ -162,6 +167,21 @@ impl Logs {
         let pause = if done.is_err() { LOOK } else { Duration::ZERO };
         self.next.insert(Chore::Store, Instant::now() + pause);
         done
+    }
+
+    /// Stops receiving while there is no room: then the server keeps what was not received, as far as it may.
+    fn make_room(&mut self) -> Result<(), Cause> {
+        if !spool_is_full(self.spool.as_ref())? {
+            return Ok(());
+        }
+        // What a repository takes now makes room.
+        self.keep(Partial::Not)?;
+        if spool_is_full(self.spool.as_ref())? {
+            self.receiver = None;
+            let what = "there is no room to receive more log: a repository does not take it";
+            return Err(passing("log-no-room", what));
+        }
+        Ok(())
     }
 
     fn trim(&mut self) -> Result<(), Cause> {
@@ -194,6 +214,7 @@ impl Logs {
         self.keep(Partial::Too)?;
         tracing::error!(store = %self.store.instance.name, what, "there is a gap in the log: a new base backup is needed");
         self.lost = Some(what);
+        self.behind_gap = true;
         self.clear()?;
         let store = &self.store;
         wait(async { drop_slot(&store.connect().await?, &store.instance.name).await })
@@ -255,6 +276,10 @@ impl Logs {
         let name = store.instance.name.clone();
         let slot = wait(async { prepare_slot(&store.connect().await?, &name).await })?;
         self.take_up(&spool, &line)?;
+        if spool_is_full(Some(&spool))? {
+            let what = "there is no room to receive the log: a repository does not take it";
+            return Err(passing("log-no-room", what));
+        }
         self.receiver = Some(Receiver::start(&self.store, &spool.path)?);
         self.pause = Duration::ZERO;
         tracing::info!(store = %name, new = slot == Slot::New, "the log is being received");
@@ -271,6 +296,9 @@ impl Logs {
             return Ok(());
         }
         self.clear()?;
+        if self.behind_gap {
+            return Ok(());
+        }
         // The repository that has least decides: the others have the rest already.
         let least = self.kept.iter().filter_map(|kept| kept.open.as_ref());
         let least = least.min_by_key(|(_, held)| held.whole().last().copied());
@@ -313,6 +341,7 @@ impl Logs {
         let Some(received) = pace.received else {
             return;
         };
+        self.behind_gap = false;
         self.reach.lsn = self.reach.lsn.max(received);
         while let Some(look) = self.looks.front().filter(|look| look.flushed <= received) {
             self.reach.taken = self.reach.taken.max(look.clock);
@@ -393,6 +422,11 @@ impl Logs {
     pub(super) fn receiver(&self) -> Option<u32> {
         self.receiver.as_ref().map(Receiver::pid)
     }
+}
+
+fn spool_is_full(spool: Option<&Spool>) -> Result<bool, Cause> {
+    let full = spool.map_or(Ok(false), Spool::is_full);
+    full.map_err(|e| state_failed(&e))
 }
 
 impl Kept {

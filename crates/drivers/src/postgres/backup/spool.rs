@@ -16,6 +16,11 @@ use super::{
     segment::{Line, LogFile, Segment, Size},
 };
 
+/// The most that waits here for a repository.
+const ROOM: u64 = 8 << 30;
+/// What the disk keeps for others.
+const FREE: u64 = 256 << 20;
+
 /// The folder.
 #[derive(Debug, Clone)]
 pub(super) struct Spool {
@@ -132,6 +137,14 @@ impl Spool {
         let aside = self.path.join("foreign");
         fs::create_dir_all(&aside)?;
         fs::rename(self.path.join(name), aside.join(name))
+    }
+
+    /// Whether nothing more may be received: a repository is away, and the agent's disk is not the log's to fill.
+    pub(super) fn is_full(&self) -> io::Result<bool> {
+        let files = fs::read_dir(&self.path)?.count() as u64;
+        let disk = rustix::fs::statvfs(&self.path)?;
+        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+        Ok(files.saturating_mul(self.size.0) > ROOM || free < FREE + self.size.0)
     }
 
     /// Removes a file that every repository has.

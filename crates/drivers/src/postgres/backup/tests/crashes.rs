@@ -192,6 +192,45 @@ fn a_segment_that_is_missing_is_named_and_nothing_past_it_is_promised() {
     assert_eq!(bed.marks_in("after"), [1, 2, 3, 4, 5, 6]);
 }
 
+#[test]
+fn log_that_the_server_removed_unreceived_is_a_gap_and_the_log_goes_on_behind_it() {
+    let Some(bed) = Bed::start() else { return };
+    bed.run("ALTER SYSTEM SET wal_keep_size = 0");
+    bed.run("SELECT pg_reload_conf()");
+    let mut logs = bed.logs();
+    go_on(&mut logs, 100);
+    let base = bed.save();
+    bed.run("INSERT INTO marks VALUES (1, now())");
+    bed.run("SELECT pg_switch_wal()");
+    store_until(&mut logs, bed.clock(), bed.flushed());
+    // Nobody receives, and nobody keeps the server from removing.
+    drop(logs);
+    let slot = "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots";
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while bed.number("SELECT count(*) FROM pg_replication_slots WHERE active") > 0 {
+        assert!(Instant::now() < deadline, "the slot stays in use");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    bed.run(slot);
+    for id in 2..6 {
+        bed.run(&format!("INSERT INTO marks VALUES ({id}, now())"));
+        bed.run("SELECT pg_switch_wal()");
+        bed.run("CHECKPOINT");
+    }
+    let mut logs = bed.logs();
+    store_until(&mut logs, bed.clock(), bed.flushed());
+    assert!(logs.lost.is_some());
+    let found = gaps(&bed, &base);
+    assert_eq!(found.len(), 1, "{found:?}");
+    let refused = bed.bring(&Until::End, "past").unwrap_err();
+    assert_eq!(refused.code, "log-gap", "{}", refused.what);
+    bed.save();
+    bed.run("INSERT INTO marks VALUES (6, now())");
+    store_until(&mut logs, bed.clock(), bed.flushed());
+    bed.bring(&Until::End, "end").unwrap();
+    assert_eq!(bed.marks_in("end"), [1, 2, 3, 4, 5, 6]);
+}
+
 /// Kills the program as soon as it has given something.
 struct Killer {
     done: AtomicBool,

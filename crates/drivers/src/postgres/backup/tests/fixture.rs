@@ -225,10 +225,15 @@ impl Bed {
 
     /// The numbers of a restored folder's marks.
     pub(super) fn marks_in(&self, folder: &str) -> Vec<i64> {
+        self.asked_in(folder, "SELECT id FROM marks ORDER BY id")
+    }
+
+    /// Numbers that a restored folder answers.
+    pub(super) fn asked_in(&self, folder: &str, sql: &str) -> Vec<i64> {
         let place = place(&self.store, &self.place(folder)).unwrap();
         wait(async {
             let mut server = place.start(&[]).await?;
-            let rows = asked(&mut server, "SELECT id FROM marks ORDER BY id").await;
+            let rows = asked(&mut server, sql).await;
             server.stop()?;
             Ok(rows)
         })
@@ -239,13 +244,14 @@ impl Bed {
 /// Steps until the log is stored up to a moment.
 pub(super) fn store_until(logs: &mut Logs, taken: Timestamp, lsn: u64) {
     let deadline = Instant::now() + Duration::from_secs(60);
+    let mut last = None;
     while logs.reach().taken < taken || logs.reach().lsn < lsn {
+        let (reach, gap) = (logs.reach(), &logs.lost);
         assert!(
             Instant::now() < deadline,
-            "never stored: {:?}",
-            logs.reach()
+            "never stored: {reach:?} {last:?} {gap:?}"
         );
-        let _ = logs.step();
+        last = logs.step().err().or(last);
         std::thread::sleep(Duration::from_millis(20));
     }
 }
@@ -263,6 +269,44 @@ async fn asked(server: &mut Scratch, sql: &str) -> Vec<i64> {
             server.last_words()
         );
         tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// `pgbench` as it comes, until it is dropped.
+pub(super) struct Load(std::process::Child);
+
+impl Load {
+    /// Answers as soon as there is load.
+    pub(super) fn start(bed: &Bed) -> Self {
+        let spec = &bed.spec;
+        let bench = |args: &[&str]| {
+            let mut command = std::process::Command::new("pgbench");
+            let port = spec.port.to_string();
+            command
+                .args(["-h", &spec.host, "-p", &port, "-U", "mainstay", "-n"])
+                .args(args)
+                .arg(&spec.database)
+                .env("PGPASSWORD", "m-secret")
+                .stdout(std::process::Stdio::null())
+                .stderr(std::process::Stdio::null());
+            command
+        };
+        assert!(bench(&["-i", "-s", "1"]).status().unwrap().success());
+        let mut args = bench(&["-c", "2", "-T", "120"]);
+        let load = Self(args.spawn().unwrap());
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while bed.number("SELECT count(*) FROM pgbench_history") == 0 {
+            assert!(Instant::now() < deadline, "there is no load");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        load
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
