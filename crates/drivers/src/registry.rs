@@ -36,6 +36,7 @@ pub fn kinds() -> Kinds {
 #[must_use]
 pub fn drivers(plan: Arc<PlanFile>, site: SiteId, place: Place) -> Drivers {
     let home = Home::new(plan, site, place);
+    let exec = Arc::new(exec::ExecDriver::new(home.clone()));
     let files = Arc::new(files::FilesDriver::new(home.clone()));
     let files_saves: Arc<dyn Saves> = Arc::new(files.saves());
     let sqlite = Arc::new(sqlite::SqliteDriver::new(home.clone()));
@@ -51,7 +52,7 @@ pub fn drivers(plan: Arc<PlanFile>, site: SiteId, place: Place) -> Drivers {
     let postgres = Arc::new(postgres);
     Drivers::new()
         .with("dns", Arc::new(DnsDriver::new(&home.plan, home.simple())))
-        .with(exec::NAME, Arc::new(exec::ExecDriver::new(home.clone())))
+        .with(exec::NAME, saving(exec, Arc::new(exec::ExecSaves)))
         .with(files::NAME, saving(files, files_saves))
         .with(
             "haproxy",

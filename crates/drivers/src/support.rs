@@ -71,3 +71,21 @@ pub(crate) async fn secret(base: &Path, reference: &Secret) -> Result<String, Ca
             .map_err(|error| missing(error.to_string())),
     }
 }
+
+/// The same for a thread that may block.
+pub(crate) fn secret_now(base: &Path, reference: &Secret) -> Result<String, Cause> {
+    let value = match reference {
+        Secret::Env(name) => std::env::var(name).map_err(|error| error.to_string()),
+        Secret::File(path) => {
+            std::fs::read_to_string(base.join(path)).map_err(|error| error.to_string())
+        }
+    };
+    match (value, reference) {
+        (Ok(text), Secret::File(_)) => Ok(text.trim_end_matches(['\r', '\n']).to_owned()),
+        (Ok(text), Secret::Env(_)) => Ok(text),
+        (Err(why), _) => Err(lasting(
+            "secret-missing",
+            format!("cannot read the secret {reference:?}: {why}"),
+        )),
+    }
+}

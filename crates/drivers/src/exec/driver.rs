@@ -3,16 +3,18 @@
 
 use async_trait::async_trait;
 use mainstay_driver::{ActError, Cause, Driver, Order, Progress};
-use mainstay_model::{Facts, Health, Op, Output, Sample, Scope, Subject, TeamStep, WorkloadFacts};
+use mainstay_model::{
+    Class, Declared, Facts, Health, Op, Output, Sample, Scope, Subject, TeamStep, WorkloadFacts,
+};
 use serde::Deserialize;
 
-use super::{fence, options::ExecAt};
+use super::{fence, options::ExecAt, store};
 use crate::shared::{Home, Program, Said, lasting, now, reconcile, reconciled, refused, run};
 
 /// The most of what a program printed that goes into a report, in characters.
 const EXCERPT: usize = 2000;
 
-/// The async half, for every `exec` workload, step and fence that one site's agent runs.
+/// The async half, for every `exec` workload, store, step and fence that one site's agent runs.
 #[derive(Debug, Clone)]
 pub(crate) struct ExecDriver {
     home: Home,
@@ -23,17 +25,20 @@ impl ExecDriver {
         Self { home }
     }
 
-    /// A workload of this kind; a fence may be about any store.
-    fn workload(&self, subject: &Subject) -> bool {
-        let declared = self.home.declared(subject);
-        declared.is_ok_and(|declared| declared.kind.as_str() == super::NAME)
+    /// A component of this kind; a fence may be about any store.
+    fn own(&self, subject: &Subject) -> Option<&Declared> {
+        let declared = self.home.declared(subject).ok();
+        declared.filter(|declared| declared.kind.as_str() == super::NAME)
     }
 
     async fn look(&self, scope: &Scope) -> Result<Facts, Cause> {
-        if !self.workload(&scope.subject) {
+        let Some(declared) = self.own(&scope.subject) else {
             return fence::look(&self.home, scope).await;
+        };
+        if declared.class == Class::Store {
+            return store::look(&self.home, declared, scope).await;
         }
-        let at: ExecAt = Home::options(self.home.declared(&scope.subject)?, &scope.site)?;
+        let at: ExecAt = Home::options(declared, &scope.site)?;
         let (running, ready, held, verified, exists, version) = tokio::join!(
             self.says(at.running.as_ref(), &scope.subject),
             self.says(at.ready.as_ref(), &scope.subject),
@@ -90,6 +95,9 @@ impl ExecDriver {
             .home
             .declared(&action.subject)
             .map_err(ActError::NotDone)?;
+        if declared.class == Class::Store {
+            return store::carry_out(&self.home, declared, order).await;
+        }
         let at: ExecAt = Home::options(declared, &action.site).map_err(ActError::NotDone)?;
         if let (Op::Reconcile { skew }, Some(program)) = (&action.op, &at.reconcile) {
             return reconcile(&self.home, program, order, *skew).await;

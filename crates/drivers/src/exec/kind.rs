@@ -3,13 +3,13 @@
 
 use mainstay_model::{
     Class, Complaint, Declared, Draft, FenceClass, Idempotence, Kind, KindSchema, LossMode, Move,
-    Phase, SealStrength, Traits,
+    Phase, SealStrength, Traits, standard_lower,
 };
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::options::{ExecAt, ExecFence};
-use crate::shared::{Hooks, empty_schema, schema_of};
+use super::options::{ExecAt, ExecFence, ExecStoreAt};
+use crate::shared::{Hooks, Program, empty_schema, schema_of};
 
 /// The kind's name in plan files.
 pub(crate) const NAME: &str = "exec";
@@ -24,12 +24,15 @@ impl Kind for ExecKind {
     }
 
     fn classes(&self) -> &'static [Class] {
-        &[Class::Workload]
+        &[Class::Workload, Class::Store]
     }
 
-    fn schema(&self, _: Class) -> KindSchema {
+    fn schema(&self, class: Class) -> KindSchema {
         KindSchema {
-            at: schema_of::<ExecAt>(),
+            at: match class {
+                Class::Store => schema_of::<ExecStoreAt>(),
+                Class::Workload | Class::Route => schema_of::<ExecAt>(),
+            },
             options: empty_schema(),
         }
     }
@@ -41,7 +44,12 @@ impl Kind for ExecKind {
     fn check(&self, declared: &Declared) -> Vec<Complaint> {
         let mut found = Vec::new();
         for (site, value) in &declared.at {
-            if let Ok(at) = ExecAt::deserialize(value) {
+            if declared.class == Class::Store {
+                if let Ok(at) = ExecStoreAt::deserialize(value) {
+                    found.extend(nameless(at.programs(), site.as_str()));
+                    found.extend(out_of_reach(&at, site.as_str(), declared));
+                }
+            } else if let Ok(at) = ExecAt::deserialize(value) {
                 found.extend(check_at(&at, site.as_str()));
             }
         }
@@ -49,6 +57,15 @@ impl Kind for ExecKind {
     }
 
     fn traits(&self, declared: &Declared) -> Traits {
+        if declared.class == Class::Store {
+            return Traits {
+                fence: FenceClass::F0,
+                loss: LossMode::Lag,
+                // That its users were stopped is all that is known.
+                seal: SealStrength::Asserted,
+                idempotence: Idempotence::Conditional,
+            };
+        }
         // As a fence it is declared at no site: its program's 0 is the confirmation that F2 asks for.
         let fence = match ExecFence::deserialize(&declared.options) {
             Ok(_) if declared.at.is_empty() => FenceClass::F2,
@@ -63,6 +80,9 @@ impl Kind for ExecKind {
     }
 
     fn lower(&self, declared: &Declared, phase: Phase, mv: &Move) -> Vec<Draft> {
+        if declared.class == Class::Store {
+            return standard_lower(declared, phase, mv);
+        }
         let at = declared
             .at
             .get(&mv.site)
@@ -78,7 +98,27 @@ fn hooks(at: &ExecAt) -> Hooks {
 
 fn check_at(at: &ExecAt, site: &str) -> Vec<Complaint> {
     let mut found = hooks(at).check(site, "{ command: [...] }");
-    for (name, program) in at.programs() {
+    found.extend(nameless(at.programs(), site));
+    found
+}
+
+/// A store at several sites moves by its backups, unless it moves by itself.
+fn out_of_reach(at: &ExecStoreAt, site: &str, declared: &Declared) -> Option<Complaint> {
+    let stuck = declared.at.len() > 1 && at.load.is_none() && at.owns.is_none();
+    stuck.then(|| Complaint {
+        path: vec!["at".to_owned(), site.to_owned()],
+        what: "nothing could bring a backup of it to this site".to_owned(),
+        help: Some("write load: { command: [...] }, or leave the site out".to_owned()),
+    })
+}
+
+/// Programs that are declared without their name.
+fn nameless<'a>(
+    programs: impl Iterator<Item = (&'static str, &'a Program)>,
+    site: &str,
+) -> Vec<Complaint> {
+    let mut found = Vec::new();
+    for (name, program) in programs {
         if program.command.first().is_none_or(String::is_empty) {
             let keys = ["at", site, name, "command"];
             found.push(Complaint {

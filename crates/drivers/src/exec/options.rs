@@ -1,4 +1,4 @@
-//! What a plan file says about an `exec` workload, step or fence. The documentation of the fields is the schema's.
+//! What a plan file says about an `exec` workload, store, step or fence. The documentation of the fields is the schema's.
 //! Must not know how they are used.
 
 use schemars::JsonSchema;
@@ -42,6 +42,41 @@ pub(crate) struct ExecAt {
     pub(crate) deprovision: Option<Program>,
     /// Says whether it exists (cold standby).
     pub(crate) exists: Option<Program>,
+}
+
+/// A store at one site, by the programs that save it and bring it back.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ExecStoreAt {
+    /// Prints a dump of the whole store. Only a dump whose program ends with 0 becomes a backup. Default of its
+    /// `timeout`, as of the others that see a whole dump: 4h.
+    pub(crate) dump: Program,
+    /// Reads a dump from its standard input and puts it in the place of what is here. Without it the store is not
+    /// restored in place, only into a folder.
+    #[serde(default)]
+    pub(crate) load: Option<Program>,
+    /// Checks a restored dump, the file `MAINSTAY_DUMP`.
+    #[serde(default)]
+    pub(crate) check: Option<Program>,
+    /// Says whether this site has the store now, where something else than Mainstay decides that. Without it the site
+    /// has it that the plan file places it at, until Mainstay moves it.
+    #[serde(default)]
+    pub(crate) owns: Option<Program>,
+}
+
+impl ExecStoreAt {
+    /// Every program with its field's name.
+    pub(crate) fn programs(&self) -> impl Iterator<Item = (&'static str, &Program)> {
+        let others = [
+            ("load", &self.load),
+            ("check", &self.check),
+            ("owns", &self.owns),
+        ];
+        let others = others
+            .into_iter()
+            .filter_map(|(name, program)| Some((name, program.as_ref()?)));
+        [("dump", &self.dump)].into_iter().chain(others)
+    }
 }
 
 /// A way of fencing a site from outside: by its power, its network or its credentials.

@@ -20,7 +20,7 @@ use crate::{
 /// How long a program may take unless declared otherwise.
 const TIMEOUT: Span = Span::from_secs(60);
 /// The most output that is kept, in bytes.
-const LARGEST: usize = 64 * 1024;
+pub(super) const LARGEST: usize = 64 * 1024;
 /// The most output that an error repeats, in characters.
 const EXCERPT: usize = 500;
 
@@ -100,6 +100,36 @@ async fn command(
     program: &Program,
     variables: &[(&str, String)],
 ) -> Result<(Command, String, Vec<String>), Cause> {
+    let mut secrets = Vec::new();
+    for (variable, reference) in &program.secret_env {
+        let value = secret(&home.place.base, reference).await?;
+        secrets.push((variable.as_str(), value));
+    }
+    let built = build(home, program, variables, secrets)?;
+    let mut command = Command::from(built.command);
+    command
+        .stdin(Stdio::null())
+        .process_group(0)
+        .kill_on_drop(true);
+    Ok((command, built.name, built.secrets))
+}
+
+/// A program that can be started.
+pub(super) struct Built {
+    pub(super) command: std::process::Command,
+    /// As declared, for messages.
+    pub(super) name: String,
+    /// Values that no message repeats, longest first.
+    pub(super) secrets: Vec<String>,
+}
+
+/// Puts together what is run; `secrets` are the values of the secret variables.
+pub(super) fn build(
+    home: &Home,
+    program: &Program,
+    variables: &[(&str, String)],
+    secrets: Vec<(&str, String)>,
+) -> Result<Built, Cause> {
     let Some((name, args)) = program.command.split_first() else {
         return Err(lasting("options-invalid", "there is no program"));
     };
@@ -108,7 +138,7 @@ async fn command(
     } else {
         name.into()
     };
-    let mut command = Command::new(path);
+    let mut command = std::process::Command::new(path);
     command
         .args(args)
         .current_dir(home.resolve(program.dir.as_deref().unwrap_or(".")))
@@ -117,20 +147,17 @@ async fn command(
         .envs(&program.env)
         .env("MAINSTAY_SITE", home.site.as_str())
         .envs(variables.iter().map(|(name, value)| (name, value)))
-        .stdin(Stdio::null())
+        .envs(secrets.iter().map(|(name, value)| (name, value)))
         .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .process_group(0)
-        .kill_on_drop(true);
-    let mut secrets = Vec::new();
-    for (variable, reference) in &program.secret_env {
-        let value = secret(&home.place.base, reference).await?;
-        command.env(variable, &value);
-        secrets.push(value);
-    }
+        .stderr(Stdio::piped());
+    let mut secrets: Vec<String> = secrets.into_iter().map(|(_, value)| value).collect();
     // A longer secret may hold a shorter one.
     secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
-    Ok((command, name.clone(), secrets))
+    Ok(Built {
+        command,
+        name: name.clone(),
+        secrets,
+    })
 }
 
 /// Reads what it prints and waits for its end. What it left running does not hold this up.
@@ -172,7 +199,7 @@ async fn kill_group(child: &mut Child) {
     let _ = child.kill().await;
 }
 
-fn redacted(bytes: &[u8], secrets: &[String]) -> String {
+pub(super) fn redacted(bytes: &[u8], secrets: &[String]) -> String {
     let mut text = String::from_utf8_lossy(bytes).into_owned();
     for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
         text = text.replace(secret.as_str(), "(secret)");
@@ -180,7 +207,7 @@ fn redacted(bytes: &[u8], secrets: &[String]) -> String {
     text
 }
 
-fn last_words(out: &str, err: &str) -> String {
+pub(super) fn last_words(out: &str, err: &str) -> String {
     let words = if err.trim().is_empty() { out } else { err };
     let line = words.split_whitespace().collect::<Vec<_>>().join(" ");
     let skip = line.chars().count().saturating_sub(EXCERPT);
