@@ -26,7 +26,7 @@ pub fn open_declared(declared: &Declared, missing: IfMissing) -> Result<Reposito
         why,
     };
     let password = password(declared).map_err(failed)?;
-    let storage = storage(declared, missing)?;
+    let storage = open_container(declared, missing)?;
     match Repository::open(Arc::clone(&storage), &password) {
         Err(BackupError::NoRepository) if missing == IfMissing::Create => {
             match Repository::init(Arc::clone(&storage), &password, Format::V2) {
@@ -39,7 +39,11 @@ pub fn open_declared(declared: &Declared, missing: IfMissing) -> Result<Reposito
     }
 }
 
-fn storage(declared: &Declared, missing: IfMissing) -> Result<Arc<dyn Storage>, BackupError> {
+/// Opens the container of a declared repository, whatever is in it. Blocks.
+pub fn open_container(
+    declared: &Declared,
+    missing: IfMissing,
+) -> Result<Arc<dyn Storage>, BackupError> {
     let mut options = Options::default().missing(match missing {
         IfMissing::Refuse => Missing::Refuse,
         IfMissing::Create => Missing::Make,
@@ -118,6 +122,7 @@ mod tests {
             domain: None,
             password,
             scrub: mainstay_model::Span::ZERO,
+            mirrors: Vec::new(),
             options,
         }
     }

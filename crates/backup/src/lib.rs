@@ -43,7 +43,7 @@ mod verify;
 
 pub use backup::{Archive, BackupOptions, Finished, Parent, Problem, archive, backup};
 pub use check::{Affected, Checked, Depth, Finding, Severity, check};
-pub use declared::{IfMissing, open_declared};
+pub use declared::{IfMissing, open_container, open_declared};
 pub use error::BackupError;
 pub use files::Files;
 pub use id::{Id, NoId};

@@ -36,6 +36,17 @@ fn line(notice: &KeeperNotice, out: &Output) -> String {
             "{}: {} files created before {} compared with its newest restore point, {} missing",
             period.store, period.found.entries, period.until, period.found.missing
         ),
+        KeeperNotice::Mirrored {
+            repository,
+            to,
+            mirrored,
+        } => format!(
+            "{repository}: {} packs and {} restore points copied to {to}",
+            mirrored.packs, mirrored.snapshots
+        ),
+        KeeperNotice::Mended { repository, from } => {
+            format!("{repository}: what was damaged was mended from {from}")
+        }
         KeeperNotice::Damaged { repository, faults } => out.paint(
             Tone::Bad,
             &format!("{repository} is damaged: {}", faults.join("; ")),
@@ -67,6 +78,17 @@ fn value(notice: &KeeperNotice) -> Value {
     match notice {
         KeeperNotice::Proven(proof) => json!({ "what": "proven", "proof": proof }),
         KeeperNotice::Validated(period) => json!({ "what": "validated", "period": period }),
+        KeeperNotice::Mirrored {
+            repository,
+            to,
+            mirrored,
+        } => json!({
+            "what": "mirrored", "repository": repository, "to": to, "packs": mirrored.packs,
+            "restore_points": mirrored.snapshots,
+        }),
+        KeeperNotice::Mended { repository, from } => {
+            json!({ "what": "mended", "repository": repository, "from": from })
+        }
         KeeperNotice::Damaged { repository, faults } => {
             json!({ "what": "damaged", "repository": repository, "faults": faults })
         }

@@ -60,10 +60,32 @@ async fn proven_and_damaged(stage: &Stage) {
     let name = pack.file_name().unwrap().to_str().unwrap();
     assert_eq!(damage["pack"], name);
     assert!(!damage["affected"].as_array().unwrap().is_empty());
+    // A copy of the repository has it whole.
     fs::write(&pack, &good).unwrap();
+    copy(
+        &stage.folder().join("offsite"),
+        &stage.folder().join("third"),
+    );
+    fs::write(&pack, &bad).unwrap();
+    stage
+        .verb(&["backup", "verify", "--read-data", "--mend", "--yes"])
+        .await;
+    assert!(fs::read(&pack).unwrap() == good, "{name} is not mended");
     stage
         .done(&["backup", "verify", "--read-data", "--level", "read-back"])
         .await;
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().flatten() {
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
 }
 
 fn largest(folder: &Path) -> PathBuf {
@@ -106,6 +128,8 @@ async fn parts(stage: &Stage, point: &Value) {
         "backup",
         "restore",
         "attachments",
+        "--point",
+        &id[..12],
         "--path",
         &first,
         "--to",

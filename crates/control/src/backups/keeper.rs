@@ -9,7 +9,7 @@ use std::{
 };
 
 use mainstay_backup::{
-    BackupError, FileKind, Id, Pace, Quiet, ScrubBudget, Scrubbed, retention::Whole,
+    BackupError, FileKind, Id, Mirrored, Pace, Quiet, ScrubBudget, Scrubbed, retention::Whole,
 };
 use mainstay_model::{ComponentId, RepositoryId, Span};
 use mainstay_proof::Level;
@@ -18,6 +18,7 @@ use tokio::sync::mpsc;
 use super::{
     BackupsError,
     keep::{Forgotten, forget, retention},
+    mirrors::{cure, heal, mirror_to, mirrors_of},
     prove::{Proof, prove_stored, prove_tested},
     validate::{Period, validate},
     vault::{Point, Vault, blocking},
@@ -42,6 +43,22 @@ pub enum KeeperNotice {
     Proven(Box<Proof>),
     /// What a store has was compared with its newest restore point.
     Validated(Box<Period>),
+    /// A copy of a repository was brought up to date.
+    Mirrored {
+        /// The repository.
+        repository: RepositoryId,
+        /// Its copy.
+        to: RepositoryId,
+        /// What was copied.
+        mirrored: Box<Mirrored>,
+    },
+    /// What was damaged in a repository was mended.
+    Mended {
+        /// The repository.
+        repository: RepositoryId,
+        /// The copy that had it.
+        from: RepositoryId,
+    },
     /// A restore point or a repository is not as it should be.
     Damaged {
         /// The repository.
@@ -186,6 +203,9 @@ impl Keeper<'_> {
         }
         self.test(vault, &points).await?;
         self.validate(vault).await?;
+        if changed || scrub {
+            self.copy(vault).await;
+        }
         if forget {
             self.forget(vault).await?;
         }
@@ -227,6 +247,14 @@ impl Keeper<'_> {
         let proven = prove_stored(self.desk, vault, unproven, level, budget, Arc::new(Quiet));
         match proven.await {
             Ok(proven) => {
+                if let Some(seen) = proven
+                    .scrubbed
+                    .as_ref()
+                    .filter(|seen| !seen.damaged.is_empty())
+                {
+                    self.mend(vault, seen.damaged.keys().copied().collect())
+                        .await;
+                }
                 if let Some(scrubbed) = proven.scrubbed.filter(|seen| seen.packs_read > 0) {
                     let faults: Vec<String> = scrubbed
                         .damaged
@@ -308,6 +336,56 @@ impl Keeper<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Brings the copies of the repository up to date.
+    async fn copy(&mut self, vault: &Vault) {
+        for to in mirrors_of(self.desk, &vault.name) {
+            let about = to.to_string();
+            if self.paused(&vault.name, "mirror", &about) {
+                continue;
+            }
+            match mirror_to(self.desk, vault, &to).await {
+                Ok(mirrored) => {
+                    let damaged = mirrored.damaged.iter();
+                    let faults = damaged
+                        .map(|(name, how)| format!("{name}: {how}"))
+                        .collect();
+                    self.damaged(&vault.name, faults);
+                    if mirrored.packs > 0 || mirrored.snapshots > 0 {
+                        self.say(KeeperNotice::Mirrored {
+                            repository: vault.name.clone(),
+                            to,
+                            mirrored: Box::new(mirrored),
+                        });
+                    }
+                }
+                Err(error) => self.failed(&vault.name, "mirror", &about, &error),
+            }
+        }
+    }
+
+    /// What a copy has whole is taken from there; what would stay damaged waits for a person.
+    async fn mend(&mut self, vault: &Vault, suspects: BTreeSet<Id>) {
+        if mirrors_of(self.desk, &vault.name).is_empty() || self.paused(&vault.name, "mend", "") {
+            return;
+        }
+        let healed = async {
+            let found = cure(self.desk, vault, suspects).await?;
+            let Some(from) = found.from.clone().filter(|_| found.plan.mends_all()) else {
+                return Ok(None);
+            };
+            heal(self.desk, vault, found).await?;
+            Ok::<_, BackupsError>(Some(from))
+        };
+        match healed.await {
+            Ok(Some(from)) => self.say(KeeperNotice::Mended {
+                repository: vault.name.clone(),
+                from,
+            }),
+            Ok(None) => {}
+            Err(error) => self.failed(&vault.name, "mend", "", &error),
+        }
     }
 
     /// What the plan file wants compared by itself.

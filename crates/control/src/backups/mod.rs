@@ -5,6 +5,7 @@
 mod error;
 mod keep;
 mod keeper;
+mod mirrors;
 mod prove;
 mod validate;
 mod vault;
@@ -13,6 +14,7 @@ mod work;
 pub use error::BackupsError;
 pub use keep::{Forgotten, Kept, forget, retention};
 pub use keeper::{KeeperNotice, keep};
+pub use mirrors::{Cure, cure, heal, mirror_to, mirrors_of};
 pub use prove::{Proof, Proven, prove_stored, prove_tested};
 pub use validate::{Period, validate};
 pub use vault::{Point, Vault, position_text};

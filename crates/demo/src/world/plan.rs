@@ -56,7 +56,8 @@ control: { state: \"file:./.mainstay\" }
 
 # Restore points are kept away from both sites.
 repositories:
-  offsite: { url: \"file:./offsite\", domain: south, password: { file: ./keys/offsite.password } }
+  offsite: { url: \"file:./offsite\", domain: south, password: { file: ./keys/offsite.password }, mirrors: [third] }
+  third:   { url: \"file:./third\", domain: center, password: { file: ./keys/offsite.password } }
 ";
 
 const DETECT: &str = "

@@ -230,6 +230,7 @@ fn repositories(
             url: paths::address(folder, &repository.url),
             domain: repository.domain.clone(),
             password,
+            mirrors: repository.mirrors.clone(),
             scrub: repository.scrub.unwrap_or(defaults::SCRUB),
             options: paths::within(folder, Value::Object(repository.options.clone())),
         })

@@ -118,6 +118,7 @@ pub struct Repository {
     pub domain: Option<String>,
     pub password: Option<Secret>,
     pub scrub: Span,
+    pub mirrors: Vec<RepositoryId>,
     pub options: Value,
 }
 

@@ -147,6 +147,10 @@ pub(super) struct RepositoryShape {
     pub(super) password: Option<Secret>,
     /// In which time all of it is read again, to find what rots. Default: 30d.
     pub(super) scrub: Option<Span>,
+    /// Other repositories of this file that are kept as copies of this one, with the same password. What is damaged here
+    /// is mended from there.
+    #[serde(default)]
+    pub(super) mirrors: Vec<RepositoryId>,
     /// Options of the storage service.
     #[serde(default)]
     pub(super) options: Map<String, Value>,

@@ -1,19 +1,24 @@
 //! `mainstay backup verify`: proves restore points, up to a level.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use clap::{Args, ValueEnum};
-use mainstay_backup::{Progress, ScrubBudget, Scrubbed, retention::Whole};
-use mainstay_control::backups::{Point, Proof, Vault, prove_stored, prove_tested};
+use mainstay_backup::{Id, Progress, ScrubBudget, Scrubbed, retention::Whole};
+use mainstay_control::backups::{Point, Proof, Vault, cure, heal, prove_stored, prove_tested};
 use mainstay_model::{ComponentId, RepositoryId};
 use mainstay_proof::Level;
 use serde::Serialize;
 
 use super::shared::{Shown, bytes, failed, find_point, repositories, short, stores, vault};
 use crate::{
+    args::Yes,
+    confirm,
     error::{Exit, Failure},
     output::{Output, Tone},
     session::Session,
@@ -36,6 +41,11 @@ pub(super) struct VerifyArgs {
     /// Read everything in the repository again, not only what nobody has read since it was written.
     #[arg(long)]
     read_data: bool,
+    /// Mend what is damaged: from a copy of the repository (`mirrors`) that has it, else as far as it can be read.
+    #[arg(long)]
+    mend: bool,
+    #[command(flatten)]
+    yes: Yes,
 }
 
 /// How far restore points are proven.
@@ -180,6 +190,10 @@ async fn stored(
             bytes(scrubbed.bytes_read)
         ));
         damage(&vault.name, scrubbed, report, out);
+        let suspects: BTreeSet<Id> = scrubbed.damaged.keys().copied().collect();
+        if args.mend && !scrubbed.is_sound() {
+            mended(args, session, vault, suspects, out).await?;
+        }
     }
     for proof in proven.proofs {
         for level in &proof.issued {
@@ -191,6 +205,48 @@ async fn stored(
         }
         report.proofs.push(proof);
     }
+    Ok(())
+}
+
+/// Shows what would be done, asks, and does it. Nothing that is damaged is thrown away.
+async fn mended(
+    args: &VerifyArgs,
+    session: &Session,
+    vault: &Vault,
+    suspects: BTreeSet<Id>,
+    out: &Output,
+) -> Result<(), Failure> {
+    let found = cure(&session.desk, vault, suspects).await.map_err(failed)?;
+    let plan = &found.plan;
+    let from = found
+        .from
+        .as_ref()
+        .map_or("what is left here", |from| from.as_str());
+    out.line(format!(
+        "  to mend from {from}: {} files are replaced, {} packs written anew, {} parts fetched",
+        plan.replace.len(),
+        plan.salvage.len(),
+        plan.fetch.len()
+    ));
+    for lost in plan.lost.iter().take(20) {
+        let snapshot = lost.snapshot.to_string();
+        let word = out.paint(Tone::Bad, "lost");
+        out.line(format!(
+            "    {word} {} {}",
+            short(&snapshot),
+            lost.path.display()
+        ));
+    }
+    if plan.is_empty() {
+        out.line("  nothing can be mended");
+        return Ok(());
+    }
+    confirm::ask(&format!("Mend {} so?", vault.name), args.yes)?;
+    let done = heal(&session.desk, vault, found).await.map_err(failed)?;
+    out.line(format!(
+        "  mended; {} damaged files are kept below damaged/; verify again",
+        done.kept.len()
+    ));
     Ok(())
 }
 

@@ -28,6 +28,11 @@ pub(super) fn check(draft: &Draft<'_>, out: &mut Diagnostics) {
             }
         }
     }
+    for entry in section_of(draft.root, "repositories") {
+        for mirror in entry.value.get("mirrors").map_or(&[][..], Node::items) {
+            names.repository(Some(mirror));
+        }
+    }
     names.placement();
     for entry in section_of(draft.root, "stores") {
         for site in entry.value.get("spans").map_or(&[][..], Node::items) {
