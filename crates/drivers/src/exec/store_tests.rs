@@ -45,6 +45,7 @@ impl World {
             domain: None,
             password: Some(Secret::File(key.display().to_string())),
             scrub: Span::ZERO,
+            mirrors: Vec::new(),
             options: Value::Null,
         };
         plan.repositories.insert(offsite(), repository);
