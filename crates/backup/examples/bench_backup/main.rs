@@ -108,13 +108,15 @@ fn round(settings: &Settings, tools: &[Tool], data: &str, measured: &mut Measure
             }
             let run = measure(tool.command(step, &repository, &source, &into), &cache);
             eprintln!(
-                "{case} {}: {:.2} s, {:.0} MiB",
+                "{case} {}: {:.2} s, {:.2} s of processors, {:.0} MiB",
                 tool.name(),
                 run.seconds,
+                run.cpu_seconds,
                 run.peak_mib
             );
             let best = measured.best.entry((case, *tool)).or_insert(run);
             best.seconds = best.seconds.min(run.seconds);
+            best.cpu_seconds = best.cpu_seconds.min(run.cpu_seconds);
             best.peak_mib = best.peak_mib.max(run.peak_mib);
             if step == Step::First {
                 measured
@@ -149,7 +151,13 @@ fn report(settings: &Settings, tools: &[Tool], measured: &Measured) -> Value {
             "all": tools.iter().filter_map(|tool| {
                 let run = of(*tool)?;
                 let (seconds, peak) = (rounded(run.seconds), rounded(run.peak_mib));
-                Some(json!({ "tool": tool.name(), "seconds": seconds, "peak_rss_mib": peak }))
+                let cpu = rounded(run.cpu_seconds);
+                Some(json!({
+                    "tool": tool.name(),
+                    "seconds": seconds,
+                    "cpu_seconds": cpu,
+                    "peak_rss_mib": peak,
+                }))
             }).collect::<Vec<_>>(),
         }));
     }

@@ -25,19 +25,25 @@ pub(crate) fn measure_files(numbers: &[usize], dir: &Path) -> Vec<Value> {
             // File times tell nothing while they are fresh.
             std::thread::sleep(Duration::from_secs(1));
             let command = Tool::Ours.command(step, &repository, &source, &into);
-            let Run { seconds, peak_mib } = measure(command, &dir.join("cache"));
+            let run = measure(command, &dir.join("cache"));
             if step == Step::Init {
                 return;
             }
-            let each = seconds * 1e6 / count as f64;
+            let Run {
+                seconds,
+                peak_mib,
+                cpu_seconds,
+            } = run;
+            let [each, cpu] = [seconds, cpu_seconds].map(|one| one * 1e6 / count as f64);
             eprintln!(
-                "{files} files, {name}: {seconds:.2} s, {each:.1} us each, {peak_mib:.0} MiB"
+                "{files} files, {name}: {seconds:.2} s, {each:.1} us each, {cpu:.1} of processors, {peak_mib:.0} MiB"
             );
             all.push(json!({
                 "files": files,
                 "step": name,
                 "seconds": rounded(seconds),
                 "microseconds_per_file": rounded(each),
+                "cpu_microseconds_per_file": rounded(cpu),
                 "peak_rss_mib": rounded(peak_mib),
             }));
         };

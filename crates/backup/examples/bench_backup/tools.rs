@@ -28,6 +28,20 @@ pub(crate) enum Step {
 pub(crate) struct Run {
     pub(crate) seconds: f64,
     pub(crate) peak_mib: f64,
+    /// Of processors, in the program and for it in the kernel: what a busy machine changes least.
+    pub(crate) cpu_seconds: f64,
+}
+
+/// How the kernel counts the time of processes, in a second.
+const TICKS: f64 = 100.0;
+
+/// The time of processors that a process had so far.
+fn cpu(process: u32) -> Option<f64> {
+    let text = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    // Its name, which may hold anything, ends with the last bracket.
+    let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
+    let ticks = |at: usize| fields.get(at)?.parse::<f64>().ok();
+    Some((ticks(11)? + ticks(12)?) / TICKS)
 }
 
 impl Tool {
@@ -117,13 +131,14 @@ pub(crate) fn measure(mut command: Command, cache: &Path) -> Run {
     let start = Instant::now();
     let mut child = command.spawn().unwrap();
     let status = format!("/proc/{}/status", child.id());
-    let mut peak = 0.0_f64;
+    let (mut peak, mut cpu_seconds) = (0.0_f64, 0.0_f64);
     let ended = loop {
         // The high-water mark only grows, so the last look before the end counts.
         let text = fs::read_to_string(&status).unwrap_or_default();
         let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
         let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
         peak = peak.max(kib.unwrap_or(0.0) / 1024.0);
+        cpu_seconds = cpu_seconds.max(cpu(child.id()).unwrap_or(0.0));
         if let Some(ended) = child.try_wait().unwrap() {
             break ended;
         }
@@ -134,5 +149,6 @@ pub(crate) fn measure(mut command: Command, cache: &Path) -> Run {
     Run {
         seconds,
         peak_mib: peak,
+        cpu_seconds,
     }
 }
