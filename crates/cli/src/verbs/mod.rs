@@ -19,6 +19,7 @@ pub(crate) mod run_show;
 pub(crate) mod serve;
 mod serve_kept;
 pub(crate) mod status;
+mod status_backups;
 
 mod dispatch;
 

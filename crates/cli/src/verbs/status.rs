@@ -7,6 +7,7 @@ use mainstay_model::{Access, ComponentId, SiteId, Span, StoreFacts, Timestamp, W
 use mainstay_planner::Protection;
 use serde::Serialize;
 
+use super::status_backups::{self, BackupRow};
 use crate::{
     args::{Format, Global},
     context,
@@ -31,6 +32,7 @@ struct Report {
     ok: bool,
     sites: Vec<SiteRow>,
     stores: Vec<StoreRow>,
+    backups: Vec<BackupRow>,
     workloads: Vec<WorkloadRow>,
     routes: Vec<RouteRow>,
     wrong: Vec<String>,
@@ -79,6 +81,7 @@ pub(crate) async fn run(args: &StatusArgs, global: &Global, out: &Output) -> Res
         ok: true,
         sites: sites(&gathered),
         stores: stores(&session, &gathered),
+        backups: status_backups::rows(session.plan_file(), &gathered),
         workloads: workloads(&session, &gathered),
         routes: routes(&gathered),
         wrong: Vec::new(),
@@ -232,6 +235,7 @@ fn judge(session: &Session, gathered: &Gathered, report: &mut Report) -> Result<
     for row in &report.stores {
         found.extend(troubles(session, row));
     }
+    found.extend(status_backups::troubles(&report.backups));
     for proposal in session.open_proposals()? {
         found.push(proposal);
     }
@@ -352,6 +356,7 @@ fn draw(report: &Report, out: &Output) {
             places(&row.at)
         ));
     }
+    status_backups::draw(&report.backups, out);
     for row in &report.workloads {
         out.line(format!(
             "  workload  {:<14} active at {}; {}",
