@@ -271,11 +271,15 @@ impl Logs {
             self.reach = Reach::default();
         }
         (self.spool, self.seen) = (Some(spool.clone()), Some(seen));
-        // What was received before may be of another line: it is stored before anything else happens to it.
-        self.keep(Partial::Too)?;
+        let stored = self.keep(Partial::Too);
         let name = store.instance.name.clone();
         let slot = wait(async { prepare_slot(&store.connect().await?, &name).await })?;
-        self.take_up(&spool, &line)?;
+        if spool.continues(&line).map_err(|e| state_failed(&e))? != Some(true) {
+            // What was received before is of another line: it is stored before anything else happens to it. Where it
+            // goes on, the receiver does not wait for a repository that is away.
+            stored?;
+            self.take_up(&spool, &line)?;
+        }
         if spool_is_full(Some(&spool))? {
             let what = "there is no room to receive the log: a repository does not take it";
             return Err(passing("log-no-room", what));
@@ -292,9 +296,6 @@ impl Logs {
 
     /// Sees to it that the receiver takes up on the server's line, where the stored log ends.
     fn take_up(&self, spool: &Spool, line: &Line) -> Result<(), Cause> {
-        if spool.continues(line).map_err(|e| state_failed(&e))? == Some(true) {
-            return Ok(());
-        }
         self.clear()?;
         if self.behind_gap {
             return Ok(());

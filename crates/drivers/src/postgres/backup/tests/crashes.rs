@@ -3,12 +3,16 @@
 use std::{
     fs,
     path::Path,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 use mainstay_backup::{Progress, Quiet, Reader, RestorePoint, archive};
 use mainstay_model::{RecoveryTarget, Timestamp};
+use mainstay_storage::{Failure, Faulty, FaultyOp, Memory};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::{
@@ -16,8 +20,8 @@ use super::{
         base,
         bring::place,
         choose::{Side, Until},
-        held::Held,
-        logs::Logs,
+        held::{Held, Reach},
+        logs::{Logs, Target},
         saves::in_place,
         segment::{Gap, Line},
         store::tagged,
@@ -229,6 +233,34 @@ fn log_that_the_server_removed_unreceived_is_a_gap_and_the_log_goes_on_behind_it
     store_until(&mut logs, bed.clock(), bed.flushed());
     bed.bring(&Until::End, "end").unwrap();
     assert_eq!(bed.marks_in("end"), [1, 2, 3, 4, 5, 6]);
+}
+
+#[test]
+fn a_repository_that_is_away_is_waited_for_and_nothing_is_missed() {
+    let Some(bed) = Bed::start() else { return };
+    let mut logs = bed.logs();
+    go_on(&mut logs, 100);
+    let base = bed.save();
+    bed.run("SELECT pg_switch_wal()");
+    store_until(&mut logs, bed.clock(), bed.flushed());
+    drop(logs);
+    let gone = Faulty::new(Memory::default(), FaultyOp::Any, 0, Failure::Gone);
+    let gone = Target::Open(bed.repository.on(Arc::new(gone)));
+    let mut logs = bed.logs_to(vec![gone]);
+    go_on(&mut logs, 300);
+    for id in 1..4 {
+        bed.run(&format!("INSERT INTO marks VALUES ({id}, now())"));
+        bed.run("SELECT pg_switch_wal()");
+        go_on(&mut logs, 200);
+    }
+    assert!(logs.receiver().is_some());
+    assert_eq!(logs.reach(), Reach::default());
+    drop(logs);
+    let mut logs = bed.logs();
+    store_until(&mut logs, bed.clock(), bed.flushed());
+    assert_eq!(gaps(&bed, &base), []);
+    bed.bring(&Until::End, "end").unwrap();
+    assert_eq!(bed.marks_in("end"), [1, 2, 3]);
 }
 
 /// Kills the program as soon as it has given something.

@@ -182,11 +182,16 @@ impl Bed {
     }
 
     pub(super) fn logs(&self) -> Logs {
-        let target = Target::Open(self.repository.clone());
+        self.logs_to(vec![Target::Open(self.repository.clone())])
+    }
+
+    pub(super) fn logs_to(&self, targets: Vec<Target>) -> Logs {
+        let hour = Span::from_secs(3600);
+        let targets = targets.into_iter().map(|target| (target, hour));
         Logs::new(
             self.store.clone(),
             Duration::from_secs(1),
-            vec![(target, Span::from_secs(3600))],
+            targets.collect(),
         )
     }
 
