@@ -6,6 +6,8 @@ mod driver;
 mod extract;
 mod jobs;
 mod saves;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use driver::Saving;
 pub(crate) use extract::{Brought, Workshop, bring, find};
