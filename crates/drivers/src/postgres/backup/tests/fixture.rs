@@ -246,6 +246,17 @@ impl Bed {
     }
 }
 
+/// Steps, whatever fails, until something is so.
+pub(super) fn step_until(logs: &mut Logs, mut is_so: impl FnMut(&Logs) -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let mut last = None;
+    while !is_so(logs) {
+        assert!(Instant::now() < deadline, "it never is: {last:?}");
+        last = logs.step().err().or(last);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 /// Steps until the log is stored up to a moment.
 pub(super) fn store_until(logs: &mut Logs, taken: Timestamp, lsn: u64) {
     let deadline = Instant::now() + Duration::from_secs(60);

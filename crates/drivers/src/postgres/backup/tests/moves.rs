@@ -8,7 +8,7 @@ use rustix::process::Signal;
 
 use super::{
     super::{choose::Until, held::Held, logs::Logs, wait::wait},
-    fixture::{Bed, Marker, now, site, store_until},
+    fixture::{Bed, Marker, now, site, step_until, store_until},
 };
 use crate::postgres::cluster;
 
@@ -45,8 +45,7 @@ fn the_log_goes_on_at_the_new_owner_and_what_only_the_old_one_had_is_no_part_of_
     store_until(&mut logs, prod.clock(), prod.flushed());
     // The old owner is told that it is none any more, and receives nothing.
     prod.run(own);
-    go_on(&mut logs, 1500);
-    assert_eq!(logs.receiver(), None);
+    step_until(&mut logs, |logs| logs.receiver().is_none());
     prod.signal(Signal::KILL);
     let mut logs = dr.logs();
     dr.run("INSERT INTO marks VALUES (2000000, now())");

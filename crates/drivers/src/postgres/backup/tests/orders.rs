@@ -5,7 +5,8 @@ use std::{collections::BTreeMap, fs, sync::Arc, time::Duration};
 
 use mainstay_driver::{ActError, Driver, Order, Progress};
 use mainstay_model::{
-    ComponentId, Op, Output, RecoveryTarget, RepositoryId, Saved, Scope, Subject, Timestamp,
+    ComponentId, Op, Output, RecoveryTarget, Repository, RepositoryId, Saved, Scope, Secret, Span,
+    Subject, Timestamp,
 };
 
 use tokio::runtime::Runtime;
@@ -22,14 +23,14 @@ fn postgres(bed: &Bed, repository: &RepositoryId) -> Arc<dyn Driver> {
     fs::write(&password, "secret\n").unwrap();
     let mut plan = plan(&bed.declared());
     "orders".clone_into(&mut plan.system);
-    let declared = serde_json::json!({
-        "url": format!("file:{}", folder.display()),
-        "domain": null,
-        "scrub": "30d",
-        "password": { "file": password },
-        "options": {},
-    });
-    let declared = serde_json::from_value(declared).unwrap();
+    let declared = Repository {
+        url: format!("file:{}", folder.display()),
+        domain: None,
+        password: Some(Secret::File(password.display().to_string())),
+        scrub: Span::from_secs(3600),
+        mirrors: Vec::new(),
+        options: serde_json::json!({}),
+    };
     plan.repositories = BTreeMap::from([(repository.clone(), declared)]);
     let backup = serde_json::json!([{ "every": "1h", "to": repository, "pitr": "1d" }]);
     for store in plan.stores.values_mut() {
