@@ -3,9 +3,13 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
-use mainstay_demo::world::Site;
+use mainstay_demo::{
+    order_service::{destroy, stored_orders},
+    world::{Database, Site},
+};
 use serde_json::Value;
 
 use crate::support::Stage;
@@ -32,6 +36,48 @@ async fn restore_points_are_made_proven_and_brought_back() {
     let pruned = stage.done(&["backup", "prune", "--yes"]).await.value;
     assert_eq!(pruned[0]["forgotten"], 0);
     in_place(&stage).await;
+    stage.done(&["receipts", "verify"]).await;
+}
+
+/// A cluster with its log: back to a moment between two restore points, tried out at the other site, with a receipt.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_goes_back_to_any_moment() {
+    let Some(stage) = Stage::on(Database::Postgres).await else {
+        return;
+    };
+    stage.done(&["backup", "run", "ledger"]).await;
+    let database = stage.world.database_url(Site::Prod).unwrap();
+    let count = async || stored_orders(&database).await.unwrap().len();
+    let before = count().await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let at = jiff::Timestamp::now().to_string();
+    let at = [
+        "backup",
+        "restore",
+        "ledger",
+        "--in-place",
+        "--yes",
+        "--at",
+        &at,
+    ];
+    destroy(&database).await.unwrap();
+    stage.done(&at).await;
+    stage.serves(Site::Prod).await;
+    assert!(
+        count().await > before,
+        "writes after the restore point are there"
+    );
+    stage.done(&["backup", "verify", "ledger"]).await;
+    let receipts = stage.done(&["receipts", "list", "ledger"]).await.value;
+    let mut receipts = receipts.as_array().unwrap().iter();
+    let checked = receipts
+        .find(|receipt| receipt["level"] == "checked")
+        .unwrap();
+    let checks = checked["checks"].as_array().unwrap();
+    assert!(
+        checks.iter().any(|check| check == "pg_verifybackup"),
+        "{checks:?}"
+    );
     stage.done(&["receipts", "verify"]).await;
 }
 
