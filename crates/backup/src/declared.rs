@@ -48,11 +48,27 @@ pub fn open_container(
         IfMissing::Refuse => Missing::Refuse,
         IfMissing::Create => Missing::Make,
     });
-    for (name, value) in declared.options.as_object().into_iter().flatten() {
-        let failed = |why: String| BackupError::Declared {
+    options =
+        declared_options(&declared.options, options).map_err(|why| BackupError::Declared {
             url: declared.url.clone(),
-            why: format!("option {name}: {why}"),
-        };
+            why,
+        })?;
+    match mainstay_storage::open(&declared.url, &options) {
+        // A folder that is not there holds no repository.
+        Err(StorageError::Open { source, .. })
+            if missing == IfMissing::Refuse && source.kind() == io::ErrorKind::NotFound =>
+        {
+            Err(BackupError::NoRepository)
+        }
+        other => Ok(other?),
+    }
+}
+
+/// Adds the options of a container as a plan file declares them, with the secrets behind their references. An error says
+/// which one cannot be used, and no secret.
+pub fn declared_options(declared: &Value, mut options: Options) -> Result<Options, String> {
+    for (name, value) in declared.as_object().into_iter().flatten() {
+        let failed = |why: String| format!("option {name}: {why}");
         options = match Secret::deserialize(value) {
             Ok(reference) => {
                 let bytes = secret(&reference).map_err(failed)?;
@@ -71,15 +87,7 @@ pub fn open_container(
             },
         };
     }
-    match mainstay_storage::open(&declared.url, &options) {
-        // A folder that is not there holds no repository.
-        Err(StorageError::Open { source, .. })
-            if missing == IfMissing::Refuse && source.kind() == io::ErrorKind::NotFound =>
-        {
-            Err(BackupError::NoRepository)
-        }
-        other => Ok(other?),
-    }
+    Ok(options)
 }
 
 /// The password of the repository.

@@ -6,6 +6,7 @@ mod exec;
 mod files;
 pub mod haproxy;
 mod http;
+mod objects;
 pub mod postgres;
 mod process;
 mod registry;

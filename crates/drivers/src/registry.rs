@@ -10,7 +10,7 @@ use crate::{
     dns::{DnsDriver, DnsKind},
     exec, files,
     haproxy::{HaproxyDriver, HaproxyKind},
-    http,
+    http, objects,
     postgres::{PostgresDriver, PostgresKind},
     process,
     shared::{Home, Place, Saves, Saving},
@@ -27,6 +27,7 @@ pub fn kinds() -> Kinds {
         .with(exec::ExecKind)
         .with(files::FilesKind)
         .with(http::HttpKind)
+        .with(objects::ObjectsKind)
         .with(process::ProcessKind)
         .with(sqlite::SqliteKind)
 }
@@ -39,6 +40,7 @@ pub fn drivers(plan: Arc<PlanFile>, site: SiteId, place: Place) -> Drivers {
     let exec = Arc::new(exec::ExecDriver::new(home.clone()));
     let files = Arc::new(files::FilesDriver::new(home.clone()));
     let files_saves: Arc<dyn Saves> = Arc::new(files.saves());
+    let objects = Arc::new(objects::ObjectsDriver::new(home.clone()));
     let sqlite = Arc::new(sqlite::SqliteDriver::new(home.clone()));
     let sqlite_saves: Arc<dyn Saves> = Arc::new(sqlite.saves());
     let saving = |driver: Arc<dyn Driver>, saves: Arc<dyn Saves>| -> Arc<dyn Driver> {
@@ -60,6 +62,10 @@ pub fn drivers(plan: Arc<PlanFile>, site: SiteId, place: Place) -> Drivers {
         )
         .with("postgres", saving(postgres, Arc::new(saves)))
         .with(http::NAME, Arc::new(http::HttpDriver::new(home.clone())))
+        .with(
+            objects::NAME,
+            saving(objects, Arc::new(objects::ObjectsSaves)),
+        )
         .with(
             process::NAME,
             Arc::new(process::ProcessDriver::new(home.clone())),

@@ -17,8 +17,9 @@ pub use error::TreeError;
 pub use hash::Hashes;
 pub use manifest::{Content, Item, Lack, Manifest, take};
 pub use object::{
-    Created, Failure, Faulty, FaultyOp, Growing, Local, Memory, Missing, Object, ObjectName,
-    Options, Pace, Part, Patience, Patient, Remote, Retry, Secret, Storage, StorageError, open,
+    Contents, Created, Failure, Faulty, FaultyOp, Found, Growing, Local, Memory, Missing, Object,
+    ObjectName, Options, Pace, Part, Patience, Patient, Remote, Retry, Secret, Storage,
+    StorageError, open, open_contents,
 };
 pub use scan::{Entry, Listing, Node, Stamp, scan};
 pub use tree::Tree;

@@ -2,18 +2,17 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use mainstay_backup::{IfMissing, RestorePoint, open_declared};
-use mainstay_driver::{ActError, Driver as _, Progress};
+use mainstay_driver::ActError;
 use mainstay_model::{
-    Access, Class, ComponentId, Epoch, Kind as _, Op, Output, PlanFile, RecoveryTarget, Repository,
-    RepositoryId, Saved, Secret, Span, StoreFacts,
+    Access, Class, Epoch, Kind as _, Op, Output, PlanFile, RecoveryTarget, Saved, StoreFacts,
 };
 use serde_json::{Value, json};
 
 use super::{ExecDriver, ExecKind, ExecSaves, NAME};
 use crate::shared::{
     Saving,
-    testing::{NAME as THING, declared, facts, home, order, plan, site},
+    testing::{declared, facts, home, site},
+    testing_saving::{offsite, points, prove, restore, saved_plan, to_its_end},
 };
 
 struct World {
@@ -25,30 +24,12 @@ fn sh(script: &str) -> Value {
     json!({ "command": ["sh", "-c", script] })
 }
 
-fn offsite() -> RepositoryId {
-    RepositoryId::new("offsite").unwrap()
-}
-
 impl World {
     /// Placed at `a`, declared at `a` and `b` in the same way.
     fn new(at: &Value) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let at = [("a", at.clone()), ("b", at.clone())];
-        let mut plan = plan(&declared(Class::Store, NAME, &at));
-        let weights = [(site("a"), 100)].into();
-        plan.placement
-            .insert(ComponentId::new(THING).unwrap(), weights);
-        let key = folder.path().join("key");
-        std::fs::write(&key, "sesame").unwrap();
-        let repository = Repository {
-            url: format!("file:{}/offsite", folder.path().display()),
-            domain: None,
-            password: Some(Secret::File(key.display().to_string())),
-            scrub: Span::ZERO,
-            mirrors: Vec::new(),
-            options: Value::Null,
-        };
-        plan.repositories.insert(offsite(), repository);
+        let plan = saved_plan(folder.path(), &declared(Class::Store, NAME, &at));
         Self { folder, plan }
     }
 
@@ -59,17 +40,7 @@ impl World {
     }
 
     async fn ask(&self, at: &str, op: Op) -> Result<Output, ActError> {
-        let (driver, order) = (self.driver(at), order(NAME, at, op));
-        let mut progress = driver.act(&order).await?;
-        loop {
-            match progress {
-                Progress::Done(output) => return Ok(output),
-                Progress::Running { handle, .. } => {
-                    tokio::time::sleep(Duration::from_millis(10)).await;
-                    progress = driver.poll(&order, &handle).await?;
-                }
-            }
-        }
+        to_its_end(&self.driver(at), NAME, at, op).await
     }
 
     async fn back_up(&self) -> Result<Output, ActError> {
@@ -78,14 +49,6 @@ impl World {
 
     async fn seen(&self, at: &str) -> StoreFacts {
         facts(&self.driver(at), NAME, at).await.store.unwrap()
-    }
-
-    fn points(&self) -> usize {
-        let repository = open_declared(&self.plan.repositories[&offsite()], IfMissing::Create);
-        let name = ComponentId::new(THING).unwrap();
-        RestorePoint::of(&repository.unwrap(), &self.plan.system, &name)
-            .unwrap()
-            .len()
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -104,13 +67,6 @@ fn why(result: Result<Output, ActError>) -> (String, String) {
     }
 }
 
-fn restore() -> Op {
-    Op::Restore {
-        from: offsite(),
-        target: RecoveryTarget::Newest,
-    }
-}
-
 #[tokio::test]
 async fn a_dump_is_saved_checked_and_loaded_again() {
     let world = World::new(&json!({
@@ -126,16 +82,12 @@ async fn a_dump_is_saved_checked_and_loaded_again() {
 
     let saved = Saved::of(&world.back_up().await.unwrap()).unwrap();
     assert_eq!((saved.bytes, saved.epoch), (7, Epoch(1)));
-    let prove = Op::Prove {
-        from: offsite(),
-        target: RecoveryTarget::Newest,
-    };
-    let proven = Saved::of(&world.ask("a", prove.clone()).await.unwrap()).unwrap();
+    let proven = Saved::of(&world.ask("a", prove()).await.unwrap()).unwrap();
     assert_eq!(proven.checks, ["check: sh"]);
 
     std::fs::write(world.path("data"), "garbage").unwrap();
     world.back_up().await.unwrap();
-    assert_eq!(why(world.ask("a", prove).await).0, "check-failed");
+    assert_eq!(why(world.ask("a", prove()).await).0, "check-failed");
     assert_eq!(why(world.ask("a", restore()).await).0, "store-open");
     world.ask("a", Op::Seal(Epoch(1))).await.unwrap();
     assert_eq!(world.seen("a").await.access, Access::Sealed);
@@ -195,7 +147,7 @@ async fn a_dump_that_did_not_end_well_is_no_backup() {
         assert_eq!(code, "stream-not-whole", "{what}");
         assert!(what.contains(words), "{what}");
         assert!(!what.contains("sesame"), "{what}");
-        assert_eq!(world.points(), 0);
+        assert_eq!(points(&world.plan), 0);
     }
     let world = World::new(&json!({ "dump": { "command": ["./nothing"] } }));
     assert_eq!(why(world.back_up().await).0, "program-not-run");

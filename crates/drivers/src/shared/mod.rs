@@ -18,6 +18,8 @@ mod schema;
 pub(crate) mod testing;
 #[cfg(test)]
 pub(crate) mod testing_http;
+#[cfg(test)]
+pub(crate) mod testing_saving;
 
 pub(crate) use crate::support::now;
 pub(crate) use cause::{hindered, lasting, passing, refused, unknown, unsupported};

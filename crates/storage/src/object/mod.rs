@@ -1,5 +1,6 @@
 //! Objects under names: what a repository is kept in, whatever holds it.
 
+mod contents;
 mod error;
 mod faulty;
 mod local;
@@ -13,11 +14,12 @@ mod storage;
 #[cfg(test)]
 mod tests;
 
+pub use contents::{Contents, Found};
 pub use error::{Retry, StorageError};
 pub use faulty::{Failure, Faulty, FaultyOp};
 pub use local::Local;
 pub use memory::Memory;
 pub use name::ObjectName;
 pub use patient::{Pace, Patience, Patient};
-pub use remote::{Missing, Options, Remote, Secret, open};
+pub use remote::{Missing, Options, Remote, Secret, open, open_contents};
 pub use storage::{Created, Growing, Object, Part, Storage};

@@ -17,7 +17,9 @@ use std::{
     os::unix::{ffi::OsStrExt as _, fs::symlink},
 };
 
-use mainstay_storage::{Memory, Missing, Options, Part, Retry, Secret, StorageError, open};
+use mainstay_storage::{
+    Memory, Missing, Options, Part, Retry, Secret, StorageError, open, open_contents,
+};
 use servers::{Server, Sshd};
 
 #[test]
@@ -68,6 +70,34 @@ fn s3_keeps_the_promises() {
     assert_eq!(gone.code(), "listing-failed");
     let gone = storage.write(&contract::name("data/x"), b"x").unwrap_err();
     assert!(matches!(gone, StorageError::Write { .. }), "{gone:?}");
+}
+
+#[test]
+fn somebody_elses_objects_are_read_from_s3() {
+    let Some(server) = Server::s3() else {
+        return;
+    };
+    server.make_bucket("uploads");
+    let whole = open("s3://uploads", &server.s3_options()).unwrap();
+    let put = |name: &str, bytes: &[u8]| whole.write(&contract::name(name), bytes).unwrap();
+    put("below/a/one", b"12345");
+    put("below/two", b"");
+    put("beside", b"no");
+    let contents = open_contents("s3://uploads/below", &server.s3_options()).unwrap();
+    let all = contents.all().unwrap();
+    let names: Vec<(&str, u64)> = all.iter().map(|one| (&*one.name, one.size)).collect();
+    assert_eq!(names, [("a/one", 5), ("two", 0)]);
+    assert!(all[0].version.is_some() && all[0].modified.is_some());
+    assert_eq!(contents.read(&all[0], 1, 3).unwrap(), b"234");
+    assert_eq!(contents.read(&all[1], 0, 0).unwrap(), b"");
+    put("below/a/one", b"54321");
+    let replaced = contents.read(&all[0], 0, 5).unwrap_err();
+    assert!(replaced.to_string().contains("replaced"), "{replaced}");
+    let again = contents.all().unwrap();
+    assert_ne!(again[0].version, all[0].version);
+    assert_eq!(contents.read(&again[0], 0, 5).unwrap(), b"54321");
+    drop(server);
+    assert!(contents.all().is_err());
 }
 
 #[test]

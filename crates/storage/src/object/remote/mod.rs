@@ -2,6 +2,7 @@
 
 mod address;
 mod container;
+mod contents;
 mod fault;
 mod open;
 mod options;
@@ -10,5 +11,6 @@ mod service;
 mod sftp;
 
 pub use container::Remote;
+pub use contents::open_contents;
 pub use open::open;
 pub use options::{Missing, Options, Secret};
