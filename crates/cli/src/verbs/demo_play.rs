@@ -182,7 +182,8 @@ fn write(path: &Path, text: &str) -> Result<(), Failure> {
 
 /// Leaves the report and the logs, which are small; stores and journals go.
 fn tidy(dir: &Path) {
-    for name in ["prod", "dr", "witness", ".mainstay", "acks.jsonl"] {
+    let stores = ["prod", "dr", "witness", "offsite", "third", "keys"];
+    for name in stores.into_iter().chain([".mainstay", "acks.jsonl"]) {
         let path = dir.join(name);
         let _ = std::fs::remove_dir_all(&path).or_else(|_| std::fs::remove_file(&path));
     }

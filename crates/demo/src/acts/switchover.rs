@@ -71,7 +71,10 @@ pub(super) async fn measured(
     let zero = landmarks
         .first()
         .map_or(window.from_us, |first| first.at_us);
-    let first = list.first_served(zero, Some(to.name()));
+    // A site that is not left serves on: what counts there is what was served after the point of no return.
+    let commit = run.commit().map(|commit| commit.at_us);
+    let from = commit.filter(|_| act == Act::Restore).unwrap_or(zero);
+    let first = list.first_served(from, Some(to.name()));
     let mut result = ActResult::new(act);
     result.rto_estimate_s = Some(run.estimate_s);
     result.acknowledged = Some(found.acknowledged);
